@@ -1,0 +1,313 @@
+"""The one HTTP client of the process: signs, sends, reads within limits, and turns every failure into the error tree.
+
+Reads are retried within a budget. A change is sent once: nothing here, and
+nothing below, sends it again. Knows nothing of MCP.
+"""
+
+import logging
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TypeVar, cast
+
+import anyio
+import httpx2
+import pydantic_core
+import stamina
+from aimlops_tools import Effect, Operation, WireRequest
+from aimlops_tools.operation import Answer, UnsupportedField
+from aimlops_tools.text import plain
+from pydantic import ValidationError
+
+from aimlops_server.errors import (
+    AimlopsError,
+    BadAnswer,
+    InvalidArguments,
+    OutcomeUnknown,
+    Refused,
+    ServiceFailed,
+    Unreachable,
+)
+from aimlops_server.refusals import next_step, read_refusal
+from aimlops_server.settings import Settings
+from aimlops_server.signing import sign
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5.0
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+
+AnswerT = TypeVar("AnswerT", bound=Answer | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a read is tried again: jittered exponential waits, all within `budget_s`."""
+
+    attempts: int = 4
+    budget_s: float = 45.0
+    first_wait_s: float = 0.5
+    max_wait_s: float = 10.0
+    jitter_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    status: int
+    headers: httpx2.Headers
+    body: bytes
+
+
+class _TryAgain(Exception):
+    """A read failed in a way that passes; carries what to raise when the budget is spent."""
+
+    def __init__(self, error: AimlopsError, wait_s: float | None = None) -> None:
+        super().__init__(error.happened)
+        self.error = error
+        self.wait_s = wait_s
+
+
+class _Lost(Exception):
+    """The request left, and no whole answer came back."""
+
+
+class _Unusable(_Lost):
+    """An answer came, and reading it whole was refused."""
+
+
+class ApiClient:
+    """Sends operations. Make one with `open_client`."""
+
+    def __init__(
+        self, settings: Settings, http: httpx2.AsyncClient, clock_ms: Callable[[], int], retries: Retries
+    ) -> None:
+        self._settings = settings
+        self._http = http
+        self._clock_ms = clock_ms
+        self._retries = retries
+
+    def wire(self, operation: Operation[AnswerT]) -> WireRequest:
+        """The exact request of an operation under the configured API version.
+
+        Raises:
+            InvalidArguments: a field is set that this API version does not have.
+        """
+        try:
+            return operation.wire(self._settings.api_version)
+        except UnsupportedField as error:
+            raise InvalidArguments(str(error), "correct the arguments and call again") from None
+
+    async def read(self, operation: Operation[AnswerT]) -> AnswerT:
+        """Send a read, again when that may help.
+
+        Raises:
+            ConfigurationError, InvalidArguments: nothing was sent.
+            Refused, ServiceFailed, Unreachable, BadAnswer: no usable answer.
+        """
+        if operation.spec.effect is not Effect.READ:
+            raise TypeError(f"{operation.tool_name()} changes things: use change()")
+        request = self.wire(operation)
+        try:
+            async for attempt in stamina.retry_context(
+                on=_backoff,
+                attempts=self._retries.attempts,
+                timeout=self._retries.budget_s,
+                wait_initial=self._retries.first_wait_s,
+                wait_max=self._retries.max_wait_s,
+                wait_jitter=self._retries.jitter_s,
+            ):
+                with attempt:
+                    return await self._read_once(operation, request)
+        except _TryAgain as last:
+            raise last.error from None
+        raise AssertionError("stamina ends by returning or raising")
+
+    async def change(self, operation: Operation[AnswerT]) -> AnswerT:
+        """Send a change, exactly once.
+
+        Raises:
+            ConfigurationError, InvalidArguments: nothing was sent.
+            Unreachable: no connection was made; nothing was changed.
+            Refused: the service said no; nothing was changed.
+            OutcomeUnknown: it was sent, and whether it happened is not known.
+        """
+        request = self.wire(operation)
+        try:
+            received = await self._send(request)
+        except _Lost as lost:
+            raise OutcomeUnknown(f"The request was sent, then {lost}.", _LOOK_FIRST) from None
+        if 400 <= received.status < 500 and received.status != 408:
+            raise await self._refused(received)
+        if received.status != operation.spec.status:
+            refusal = read_refusal(received.status, received.body)
+            raise OutcomeUnknown(f"The request was sent. {refusal}", _LOOK_FIRST)
+        try:
+            return _parse(operation, received)
+        except BadAnswer as error:
+            raise OutcomeUnknown(
+                f"The service accepted the request (HTTP {received.status}), but {error.happened}", _LOOK_FIRST
+            ) from None
+
+    async def _read_once(self, operation: Operation[AnswerT], request: WireRequest) -> AnswerT:
+        try:
+            received = await self._send(request)
+        except Unreachable as error:
+            raise _TryAgain(error) from None
+        except _Unusable as lost:
+            raise BadAnswer(f"The service answered, but {lost}.", "ask for less, e.g. a smaller size") from None
+        except _Lost as lost:
+            error = Unreachable(f"The service did not answer: {lost}.", "try again; this call changes nothing")
+            # A time-out has already cost its full wait; a broken connection costs nothing to try again.
+            if isinstance(lost.__cause__, httpx2.TimeoutException | TimeoutError):
+                raise error from None
+            raise _TryAgain(error) from None
+        if received.status in RETRIED_STATUSES:
+            raise _TryAgain(self._failed(received), _retry_after_s(received.headers, self._retries.max_wait_s))
+        if 400 <= received.status < 500:
+            raise await self._refused(received)
+        if received.status != operation.spec.status:
+            raise self._failed(received)
+        return _parse(operation, received)
+
+    async def _send(self, request: WireRequest) -> _Received:
+        """One attempt, signed over the URL that httpx2 is about to write, not over our own text of it."""
+        keys = self._settings.keys
+        try:
+            outgoing = self._http.build_request(
+                request.method,
+                self._settings.base_url + request.target,
+                content=request.body,
+                headers={"Scp-Api-Version": f"aimlops-platform {request.version}"},
+            )
+        except httpx2.InvalidURL as error:
+            # The endpoint was checked and the target is encoded: what is left is httpx2's limit of 64 KiB.
+            raise InvalidArguments(f"These arguments make no URL: {error}.", "shorten them and call again") from None
+        if request.body is not None:
+            outgoing.headers["Content-Type"] = "application/json"
+        outgoing.headers.update(sign(keys, request.method, str(outgoing.url), self._clock_ms()))
+        return await self._exchange(outgoing)
+
+    async def _exchange(self, outgoing: httpx2.Request) -> _Received:
+        # httpx2's own limits are per read; this one also ends an answer that drips byte by byte.
+        limit_s = CONNECT_TIMEOUT_S + 2 * self._settings.read_timeout_s
+        try:
+            with anyio.fail_after(limit_s):
+                response = await self._http.send(outgoing, stream=True)
+                try:
+                    return _Received(response.status_code, response.headers, await _body_within_limit(response))
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await response.aclose()
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError) as error:
+            raise Unreachable(
+                f"No connection to {self._settings.base_url} ({plain(str(error), 200) or type(error).__name__}).",
+                "check the network, the proxy (HTTPS_PROXY), SCP_REGION, SCP_ENVIRONMENT and SCP_ENDPOINT; "
+                "nothing reached the service",
+            ) from None
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            raise _Lost(f"no whole answer came within {self._settings.read_timeout_s:g} s") from error
+        except httpx2.TransportError as error:
+            raise _Lost(f"the connection broke ({type(error).__name__})") from error
+
+    async def _refused(self, received: _Received) -> Refused:
+        refusal = read_refusal(received.status, received.body)
+        step = next_step(refusal)
+        if received.status == 401 and (skew := self._clock_skew_s(received.headers)) is not None:
+            step += f" (the service's clock and this machine's differ by {skew:.0f} s)"
+        if received.status == 406:
+            step += f"; it offers {await self._offered_versions()}"
+        return Refused(str(refusal), step, status=refusal.status, code=refusal.code)
+
+    def _failed(self, received: _Received) -> ServiceFailed:
+        refusal = read_refusal(received.status, received.body)
+        return ServiceFailed(str(refusal), next_step(refusal))
+
+    def _clock_skew_s(self, headers: httpx2.Headers) -> float | None:
+        try:
+            return abs(parsedate_to_datetime(headers["Date"]).timestamp() - self._clock_ms() / 1000)
+        except (KeyError, ValueError):
+            return None
+
+    async def _offered_versions(self) -> str:
+        """The discovery document in words. It needs no signature (facts 2)."""
+        try:
+            received = await self._exchange(self._http.build_request("GET", self._settings.base_url + "/"))
+            versions = cast("list[dict[str, object]]", pydantic_core.from_json(received.body)["versions"])
+            return ", ".join(plain(f"{v['id']} {v['status']}".removeprefix("v"), 40) for v in versions[:10])
+        except (AimlopsError, _Lost, ValueError, KeyError, TypeError):
+            return "(its list of versions could not be read)"
+
+
+_LOOK_FIRST = (
+    "do not call again yet: it is never sent twice on its own. Look first (get_platform, or list_platforms with the "
+    "release_name), tell the user what you see, and repeat only what did not happen"
+)
+
+
+@asynccontextmanager
+async def open_client(
+    settings: Settings,
+    clock_ms: Callable[[], int],
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    retries: Retries | None = None,
+) -> AsyncGenerator[ApiClient]:
+    """The process's client; connections are pooled until the context ends. No request leaves at the start."""
+    # Their INFO and DEBUG lines hold URLs and headers; ours are the only log lines of this process.
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    timeout = httpx2.Timeout(settings.read_timeout_s, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S)
+    # An encoded answer could unpack to any size; the API's answers are small enough to come as they are.
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Accept-Language": settings.language}
+    async with httpx2.AsyncClient(
+        transport=transport, timeout=timeout, headers=headers, follow_redirects=False
+    ) as http:
+        yield ApiClient(settings, http, clock_ms, retries or Retries())
+
+
+async def _body_within_limit(response: httpx2.Response) -> bytes:
+    if response.headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
+        raise _Unusable("the answer came compressed, which was not asked for")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise _Unusable(f"the answer was larger than {MAX_ANSWER_BYTES // 1024 // 1024} MiB and was not read on")
+    return bytes(body)
+
+
+def _parse(operation: Operation[AnswerT], received: _Received) -> AnswerT:
+    expected = type(operation).answer()
+    if expected is None and not received.body.strip():
+        return cast("AnswerT", None)
+    # An operation without an answer may one day give one; a web page in its place is somebody else's.
+    model = expected or Answer
+    try:
+        parsed = model.model_validate(pydantic_core.from_json(received.body))
+        return cast("AnswerT", parsed if expected else None)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, e["loc"])) or "the whole" for e in error.errors()[:3])
+        problem = f"its JSON is not a {model.__name__} ({plain(fields, 200)} does not fit)"
+    except ValueError:
+        start = received.body[:200].decode("utf-8", "replace").lstrip()
+        problem = "it is a web page, not JSON" if start[:1] == "<" else "it is not whole JSON"
+    raise BadAnswer(
+        f"its answer cannot be read: {problem}.",
+        "try again later; if it stays, a proxy may stand in between, or the service speaks another version",
+    )
+
+
+def _backoff(error: Exception) -> bool | float:
+    if not isinstance(error, _TryAgain):
+        return False
+    return True if error.wait_s is None else error.wait_s
+
+
+def _retry_after_s(headers: httpx2.Headers, max_wait_s: float) -> float | None:
+    """Retry-After in seconds, capped; None when absent or unreadable (its presence is not recorded, facts 5)."""
+    given = headers.get("Retry-After", "")
+    # Digits only, as HTTP says: float() would also read "nan", and a wait of that length never ends.
+    return min(float(given), max_wait_s) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", given) else None

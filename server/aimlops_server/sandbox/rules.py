@@ -1,0 +1,105 @@
+"""What the service checks, in which order, and what it answers to a well-formed request.
+
+Order: format, permission, existence, state, quota. Authentication and version come before and are not its business.
+Every rule without another word is inferred: no successful change of the real service was ever recorded.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aimlops_tools import Effect, Operation, clusters, images, platforms
+from pydantic import JsonValue
+
+from aimlops_server.sandbox import changes, reads
+from aimlops_server.sandbox.forms import JsonObject, read_body, read_query
+from aimlops_server.sandbox.profile import Profile
+from aimlops_server.sandbox.replies import Ids, Refusal, Reply, json_reply
+from aimlops_server.sandbox.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that has come through authentication and version, and what it acts on.
+
+    `fails_later`: the change it starts will end in FAILED.
+    """
+
+    operation: type[Operation[Any]]
+    version: str
+    path_values: Mapping[str, str]
+    raw_query: str
+    world: World
+    profile: Profile
+    ids: Ids
+    body: bytes = field(default=b"", repr=False)
+    fails_later: bool = False
+
+
+def answer(call: Call) -> Reply:
+    """Act and answer.
+
+    Raises:
+        Refusal: a check failed; nothing was changed.
+    """
+    spec = call.operation.spec
+    arguments: JsonObject = {**call.path_values}
+    _check_ids(arguments)
+    arguments |= read_query(call.operation, call.raw_query, call.profile) if spec.method in {"GET", "DELETE"} else {}
+    if spec.method in {"POST", "PUT"}:
+        arguments |= read_body(call.operation, call.version, call.body, call.profile)
+    if check := _FORMAT_CHECKS.get(call.operation):
+        check(arguments)
+    _check_permission(call)
+    if spec.effect is Effect.READ:
+        return json_reply(spec.status, _READS[call.operation](arguments, call.world, call.profile))
+    change = changes.Change(arguments, call.world, call.profile, call.ids, call.fails_later)
+    resource_id = _CHANGES[call.operation](change)
+    if call.operation.answer() is None:
+        return Reply(spec.status)
+    return json_reply(spec.status, changes.accepted(resource_id, call.ids))
+
+
+def _check_ids(arguments: JsonObject) -> None:
+    if "cluster_id" in arguments:
+        changes.check_cluster_id(arguments["cluster_id"])
+    if "release_id" in arguments and not re.fullmatch(r"[0-9a-fA-F]{32}", str(arguments["release_id"])):
+        raise Refusal(400, "BadRequest", "Release ID should be 32-letter UUID format")
+
+
+def _check_permission(call: Call) -> None:
+    if call.operation.tool_name() not in call.profile.denied:
+        return
+    action = f"aimlops-platform:{call.operation.__name__}"
+    message = f"You do not have permission to perform {action}."
+    response: JsonValue = {
+        "access_level": call.operation.spec.effect.value,
+        "action_name": action,
+        "caused_auths": [],
+        "message": message,
+    }
+    raise Refusal(403, "Forbidden", message, response)
+
+
+# By class, so that a renamed operation is a type error here; a test holds that none is missing.
+_READS: dict[type[Operation[Any]], Callable[[JsonObject, World, Profile], JsonValue]] = {
+    platforms.ListPlatforms: reads.list_platforms,
+    platforms.GetPlatform: reads.get_platform,
+    platforms.CheckPlatformName: reads.check_platform_name,
+    images.ListImages: reads.list_images,
+    clusters.ListNodes: reads.list_nodes,
+    clusters.ListStorageClasses: reads.list_storage_classes,
+    clusters.CheckClusterVersion: reads.check_cluster_version,
+    clusters.ValidateClusterNamespace: reads.validate_cluster_namespace,
+    clusters.ValidateClusterResources: reads.validate_cluster_resources,
+}
+_CHANGES: dict[type[Operation[Any]], Callable[[changes.Change], str]] = {
+    platforms.CreatePlatform: changes.create_platform,
+    platforms.UpdatePlatform: changes.update_platform,
+    platforms.DeletePlatform: changes.delete_platform,
+}
+_FORMAT_CHECKS: dict[type[Operation[Any]], Callable[[JsonObject], None]] = {
+    platforms.CreatePlatform: changes.check_create_form,
+    platforms.UpdatePlatform: changes.check_update_form,
+}

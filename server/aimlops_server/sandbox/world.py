@@ -1,0 +1,237 @@
+"""The state of the simulated account: platforms, clusters, images, and how they change with time.
+
+A change is data: it has a start and a length, and a state is a pure function of these and the clock. Knows nothing of
+HTTP, of request bodies or of what is allowed. DEPLOYED is the only release state the reference names and CREATING,
+RUNNING, UPDATING, DELETING are the cluster states seen; the other words are the sandbox's own.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import JsonValue
+
+# Lengths are ours. A chain with a new cluster took about 49 minutes live; no install was ever timed.
+INSTALL_S = 10 * 60
+NEW_CLUSTER_S = 30 * 60
+UPDATE_S = 2 * 60
+DELETE_S = 5 * 60
+
+DEPLOYED = "DEPLOYED"
+FAILED = "FAILED"
+RUNNING = "RUNNING"
+# Ours: the vendor publishes no minimum for a product type.
+MINIMUM_VCPUS = {"Enterprise": 24, "Mini": 8}
+MINIMUM_MEMORY_GB = {"Enterprise": 96, "Mini": 32}
+
+
+class ChangeKind(StrEnum):
+    """What is being done; its value is the state shown meanwhile."""
+
+    CREATE = "CREATING"
+    UPDATE = "UPDATING"
+    DELETE = "DELETING"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change under way, or the last one made."""
+
+    change: ChangeKind
+    started_s: float
+    takes_s: float
+    fails: bool = False
+
+    def is_over(self, now_s: float) -> bool:
+        return now_s - self.started_s >= self.takes_s
+
+    def is_gone(self, now_s: float) -> bool:
+        return self.change is ChangeKind.DELETE and self.is_over(now_s) and not self.fails
+
+    def state(self, now_s: float, afterwards: str) -> str:
+        if not self.is_over(now_s):
+            return self.change.value
+        return FAILED if self.fails else afterwards
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of a cluster."""
+
+    name: str
+    uid: str
+    ip: str
+    vcpus: int
+    memory_gb: int
+    gpus: int = 0
+    gpu_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StorageClass:
+    """A storage class of a cluster."""
+
+    name: str
+    uid: str
+    provisioner: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Kubernetes cluster. `has_namespaces`: the product's namespaces are there although no release is."""
+
+    cluster_id: str
+    name: str
+    kubernetes_version: str
+    nodes: tuple[Node, ...]
+    storage_classes: tuple[StorageClass, ...]
+    transition: Transition
+    has_namespaces: bool = False
+
+    def state(self, now_s: float) -> str:
+        return self.transition.state(now_s, RUNNING)
+
+    def is_enough_for(self, product_type: str) -> bool:
+        vcpus = sum(node.vcpus for node in self.nodes)
+        memory_gb = sum(node.memory_gb for node in self.nodes)
+        return vcpus >= MINIMUM_VCPUS[product_type] and memory_gb >= MINIMUM_MEMORY_GB[product_type]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An installable image. `product_type` is what it installs; `shows_product_type`: whether the catalogue says so."""
+
+    image_id: str
+    image_name: str
+    product_type: str
+    shows_product_type: bool
+    base_image: str
+    description: str
+    icon_file: str
+    icon_file_name: str
+    created_s: float
+
+    @property
+    def version(self) -> str:
+        return "v" + self.base_image.rpartition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How a platform's dashboard is reached."""
+
+    type: str | None
+    ip_address: str
+    domain_service: dict[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A release. While it is being updated its endpoint is still the former one."""
+
+    release_id: str
+    release_name: str
+    ai_ml_ops_platform_type: str
+    version: str
+    cluster_id: str
+    image_id: str
+    image_name: str
+    initial_user_email: str
+    created_by: str
+    created_s: float
+    transition: Transition
+    endpoint: Endpoint
+    former_endpoint: Endpoint | None = None
+    storage_class_name: str | None = None
+    modified_by: str | None = None
+    modified_s: float | None = None
+
+    def state(self, now_s: float) -> str:
+        return self.transition.state(now_s, DEPLOYED)
+
+    def endpoint_at(self, now_s: float) -> Endpoint | None:
+        """The endpoint in force; None until there is one."""
+        if self.transition.change is ChangeKind.CREATE and self.state(now_s) != DEPLOYED:
+            return None
+        over = self.transition.is_over(now_s) and not self.transition.fails
+        return self.endpoint if over or self.former_endpoint is None else self.former_endpoint
+
+
+class World:
+    """What exists now. `clock_s` moves every change on."""
+
+    def __init__(
+        self,
+        clock_s: Callable[[], float],
+        platforms: Iterable[Platform] = (),
+        clusters: Iterable[Cluster] = (),
+        images: Iterable[Image] = (),
+    ) -> None:
+        self._clock_s = clock_s
+        self._platforms = {platform.release_id: platform for platform in platforms}
+        self._clusters = {cluster.cluster_id: cluster for cluster in clusters}
+        self._images = {image.image_id: image for image in images}
+
+    def now_s(self) -> float:
+        return self._clock_s()
+
+    def platforms(self) -> tuple[Platform, ...]:
+        now_s = self.now_s()
+        return tuple(platform for platform in self._platforms.values() if not platform.transition.is_gone(now_s))
+
+    def platform(self, release_id: str) -> Platform | None:
+        found = self._platforms.get(release_id)
+        return None if found is None or found.transition.is_gone(self.now_s()) else found
+
+    def platforms_on(self, cluster_id: str) -> tuple[Platform, ...]:
+        return tuple(platform for platform in self.platforms() if platform.cluster_id == cluster_id)
+
+    def clusters(self) -> tuple[Cluster, ...]:
+        now_s = self.now_s()
+        return tuple(cluster for cluster in self._clusters.values() if not cluster.transition.is_gone(now_s))
+
+    def cluster(self, cluster_id: str) -> Cluster | None:
+        found = self._clusters.get(cluster_id)
+        return None if found is None or found.transition.is_gone(self.now_s()) else found
+
+    def images(self) -> tuple[Image, ...]:
+        return tuple(self._images.values())
+
+    def image(self, image_id: str) -> Image | None:
+        return self._images.get(image_id)
+
+    def state(self, platform: Platform) -> str:
+        return platform.state(self.now_s())
+
+    def put(self, platform: Platform) -> None:
+        self._platforms[platform.release_id] = platform
+
+    def put_cluster(self, cluster: Cluster) -> None:
+        self._clusters[cluster.cluster_id] = cluster
+
+
+def derived_id(*parts: str) -> str:
+    """32 hex digits that are always the same for the same parts."""
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def make_nodes(cluster_name: str, count: int, vcpus: int, memory_gb: int) -> tuple[Node, ...]:
+    return tuple(
+        Node(
+            name=f"{cluster_name}-pool-{number}",
+            uid=derived_id("node", cluster_name, str(number)),
+            ip=f"192.168.{10 + number // 250}.{number % 250 + 1}",
+            vcpus=vcpus,
+            memory_gb=memory_gb,
+        )
+        for number in range(1, count + 1)
+    )
+
+
+def make_storage_classes(cluster_name: str) -> tuple[StorageClass, ...]:
+    return (
+        StorageClass("nfs-subdir-external-sc", derived_id("sc", cluster_name, "nfs"), "nfs.csi.k8s.io", True),
+        StorageClass("bs-fast", derived_id("sc", cluster_name, "bs"), "bs.csi.samsungsdscloud.com", False),
+    )

@@ -1,0 +1,72 @@
+"""Carries a server over stdio or over HTTP on this machine, and ends it cleanly."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+
+from aimlops_server.errors import ConfigurationError
+from aimlops_server.settings import LOOPBACK_HOSTS
+
+SHUTDOWN_S = 10
+
+
+async def serve_stdio(server: Server[Any]) -> None:
+    """Serve one client until it closes stdin, or until a signal."""
+    async with anyio.create_task_group() as group:
+        if sys.platform != "win32":  # there, closing stdin is the way to end it
+            group.start_soon(_end_on_signal, group.cancel_scope)
+        async with stdio_server() as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+        group.cancel_scope.cancel()
+
+
+async def _end_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for received in signals:
+            scope.cancel()
+            # The SDK's reader thread blocks on stdin and cannot be cancelled: after the clean-up, leave without it.
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(1)
+                os._exit(128 + received)
+
+
+async def serve_http(server: Server[Any], host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve Streamable HTTP at /mcp on a loopback address; port 0 lets the system choose.
+
+    Raises:
+        ConfigurationError: the address is not loopback, or cannot be bound.
+    """
+    import uvicorn  # a web server is no part of a stdio start
+    from mcp.server.transport_security import TransportSecuritySettings
+
+    if host not in LOOPBACK_HOSTS:
+        raise ConfigurationError(
+            f"--host must be one of {', '.join(sorted(LOOPBACK_HOSTS))}, not {host!r}: there is no log-in yet, so the "
+            "server stays on this machine",
+            "choose a loopback address",
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}", "choose another --port") from None
+    port = listener.getsockname()[1]
+    # Exact names: the SDK's own "host:*" is a prefix test, which a name such as 127.0.0.1:80.example.org passes.
+    names = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    app = server.streamable_http_app(
+        host=host,
+        transport_security=TransportSecuritySettings(
+            allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]
+        ),
+    )
+    config = uvicorn.Config(app, log_level=logging.WARNING, timeout_graceful_shutdown=SHUTDOWN_S)
+    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
+    await uvicorn.Server(config).serve(sockets=[listener])

@@ -1,0 +1,255 @@
+"""The settings, read once into one frozen object: flag, then environment, then the vendor's own files.
+
+The names beside each field are its sources in order of precedence (facts 3).
+An empty text counts as unset.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from aimlops_server.errors import ConfigurationError
+from aimlops_server.signing import Keys
+
+# Environment and Region List of the reference.
+REGIONS: Mapping[str, tuple[str, ...]] = {
+    "s": ("kr-west1", "kr-east1"),
+    "g": ("kr-south1", "kr-south2", "kr-south3"),
+    "e": ("kr-west1", "kr-east1"),
+}
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+VENDOR_DIR = Path(".scpconf")
+
+# What a header can carry; a stray space or line end in a key would otherwise fail at the first call, unexplained.
+_HEADER_TEXT = re.compile(r"[\x21-\x7e]+")
+# Narrower than urlsplit, which drops line ends and an empty "?" or "#" that would swallow the path.
+_ENDPOINT = re.compile(r"[a-z]+://(\[[0-9a-f:.]+\]|[\w-]{1,63}(\.[\w-]{1,63})*\.?)(:[0-9]{1,5})?/*", re.ASCII | re.I)
+_CREDENTIALS = "credentials.json"
+_CONFIG = "config.json"
+
+
+def _from(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """Everything a person can set. `Settings.read()` is how to make one."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    access_key: str | None = Field(
+        default=None,
+        validation_alias=_from("SCP_ACCESS_KEY", "SCP_TF_ACCESS_KEY", f"{_CREDENTIALS}: access-key"),
+        description="Access key",
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=_from("SCP_SECRET_KEY", "SCP_TF_SECRET_KEY", f"{_CREDENTIALS}: secret-key"),
+        description="Secret key; never shown",
+    )
+    auth_token: SecretStr | None = Field(
+        default=None,
+        validation_alias=_from("SCP_AUTH_TOKEN", "SCP_TF_AUTH_TOKEN", f"{_CREDENTIALS}: auth-token"),
+        description="Temporary token, sent as X-Auth-Token; never shown",
+    )
+    account_id: str | None = Field(
+        default=None,
+        validation_alias=_from("SCP_ACCOUNT_ID", "SCP_TF_ACCOUNT_ID", f"{_CONFIG}: account-id"),
+        description="Account id, sent and signed when set",
+    )
+    region: str = Field(
+        default="kr-west1",
+        validation_alias=_from("SCP_REGION", "SCP_TF_DEFAULT_REGION", f"{_CONFIG}: default-region"),
+        description="Region",
+    )
+    environment: str = Field(
+        default="e",
+        validation_alias=_from("SCP_ENVIRONMENT"),
+        description="Environment: s, g or e; read from the auth URL when unset",
+    )
+    auth_url: str | None = Field(
+        default=None,
+        validation_alias=_from("SCP_TF_AUTH_URL", f"{_CONFIG}: auth-url"),
+        description="https://iam.{environment}.samsungsdscloud.com/v1; only its environment is used",
+    )
+    endpoint: str | None = Field(
+        default=None,
+        validation_alias=_from("SCP_ENDPOINT", "SCP_TF_ENDPOINT_OVERRIDE", f"{_CONFIG}: endpoint-override"),
+        description="Replaces the service's address; https, or http on loopback",
+    )
+    api_version: Literal["1.0", "1.1", "1.2"] = Field(
+        default="1.1",
+        validation_alias=_from("SCP_API_VERSION"),
+        description="API version; 1.0 is deprecated, 1.2 adds node_pool_create_request.zone",
+    )
+    language: Literal["en-US", "ko-KR"] = Field(
+        default="en-US", validation_alias=_from("SCP_LANGUAGE"), description="Accept-Language"
+    )
+    read_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        validation_alias=_from("SCP_MCP_READ_TIMEOUT_S"),
+        description="Seconds to wait for the service's next bytes",
+    )
+    read_only: bool = Field(
+        default=False,
+        validation_alias=_from("SCP_MCP_READ_ONLY"),
+        description="Removes the three changing tools",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _VendorFiles(settings_cls)
+
+    @classmethod
+    def read(cls, **flags: object) -> "Settings":
+        """Read all sources; `flags` are the explicit values, None for a flag not given.
+
+        Raises:
+            ConfigurationError: a value is malformed; one line that names its sources, never the value.
+        """
+        try:
+            return cls(**{k: cast("Any", v) for k, v in flags.items() if v not in (None, "")})
+        except ValidationError as error:
+            raise ConfigurationError("; ".join(_problems(error)), "correct the setting and start again") from None
+
+    @field_validator("access_key", "secret_key", "auth_token", "account_id")
+    @classmethod
+    def _fits_a_header(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text and not _HEADER_TEXT.fullmatch(text):
+            raise ValueError("must be visible ASCII characters without spaces")
+        return value
+
+    @field_validator("endpoint")
+    @classmethod
+    def _https_unless_loopback(cls, endpoint: str | None) -> str | None:
+        if endpoint is None:
+            return None
+        try:
+            parts = urlsplit(endpoint)
+            host = parts.hostname
+            _ = parts.port
+        except ValueError:
+            raise ValueError("is not a URL") from None
+        if not _ENDPOINT.fullmatch(endpoint):
+            raise ValueError("must be scheme://host or scheme://host:port, nothing more")
+        if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK_HOSTS):
+            raise ValueError("must start with https:// (http:// only on 127.0.0.1, ::1 or localhost)")
+        return endpoint.rstrip("/")
+
+    @model_validator(mode="after")
+    def _known_region(self) -> "Settings":
+        if "environment" not in self.model_fields_set and self.auth_url:
+            # A frozen model's own validator is the one place that may still complete it.
+            object.__setattr__(self, "environment", _environment_of(self.auth_url))
+        regions = REGIONS.get(self.environment)
+        if regions is None and self.endpoint is None:
+            raise ValueError(f"SCP_ENVIRONMENT must be one of {', '.join(REGIONS)}, not {self.environment[:20]!r}")
+        allowed = regions or tuple(dict.fromkeys(r for rs in REGIONS.values() for r in rs))
+        if self.region not in allowed:
+            raise ValueError(
+                f"SCP_REGION must be one of {', '.join(allowed)} in environment {self.environment[:20]!r}, "
+                f"not {self.region[:20]!r}"
+            )
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and host of the service, no trailing slash."""
+        return self.endpoint or f"https://aimlops-platform.{self.region}.{self.environment}.samsungsdscloud.com"
+
+    @property
+    def keys(self) -> Keys:
+        """What signs requests.
+
+        Raises:
+            ConfigurationError: a key is missing.
+        """
+        missing = [n for n, v in (("SCP_ACCESS_KEY", self.access_key), ("SCP_SECRET_KEY", self.secret_key)) if not v]
+        if missing or not self.access_key or not self.secret_key:
+            raise ConfigurationError(
+                f"{' and '.join(missing)} not set: requests cannot be signed.",
+                f"ask the user to set {' and '.join(missing)} in this server's environment (or in "
+                f"~/{VENDOR_DIR}/{_CREDENTIALS}) and to restart it; never ask for a key in the chat",
+            )
+        return Keys(self.access_key, self.secret_key, self.account_id or "", self.auth_token)
+
+
+class _VendorFiles(PydanticBaseSettingsSource):
+    """~/.scpconf/config.json and credentials.json. A broken file is reported, not skipped as the vendor's tool does."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        raise NotImplementedError  # the base class asks for it; __call__ is what is used
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in (_CONFIG, _CREDENTIALS):
+            path = Path.home() / VENDOR_DIR / name
+            try:
+                content: object = json.loads(path.read_text("utf-8"))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "is not valid JSON"
+                raise ConfigurationError(f"{path}: {reason}", "correct or remove the file") from None
+            if not isinstance(content, dict):
+                raise ConfigurationError(f"{path}: must hold a JSON object", "correct or remove the file")
+            for key, value in cast("dict[str, Any]", content).items():
+                if value not in ("", None):
+                    found[f"{name}: {key.replace('_', '-')}"] = value
+        return found
+
+
+def sources(field: FieldInfo) -> list[str]:
+    """Where a setting is read from, first wins: environment variables, then a key of a vendor file."""
+    alias = field.validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+
+
+def _environment_of(auth_url: str) -> str:
+    """The second host label (facts 3)."""
+    try:
+        labels = (urlsplit(auth_url).hostname or "").split(".")
+    except ValueError:
+        labels = []
+    if len(labels) < 2:
+        raise ValueError("SCP_TF_AUTH_URL must look like https://iam.{environment}.samsungsdscloud.com/v1")
+    return labels[1]
+
+
+def _problems(error: ValidationError) -> list[str]:
+    by_alias = {source: sources(field)[0] for field in Settings.model_fields.values() for source in sources(field)}
+    problems: list[str] = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where = str(problem["loc"][0]) if problem["loc"] else ""
+        message = problem["msg"].removeprefix("Value error, ")
+        name = where if where in by_alias else _first_source(where)
+        problems.append(f"{name} {message[0].lower() + message[1:]}" if name else message)
+    return problems
+
+
+def _first_source(field_name: str) -> str:
+    field = Settings.model_fields.get(field_name)
+    return sources(field)[0] if field else field_name

@@ -1,0 +1,40 @@
+"""Fixtures for all tests."""
+
+import pytest
+
+from tests.world import ERAS, Clock, make_sandbox
+from aimlops_server.sandbox.app import Sandbox
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=ERAS)
+def era(request: pytest.FixtureRequest) -> str:
+    """Both protocol eras: the handshake and the stateless one."""
+    return request.param
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sandbox(clock: Clock) -> Sandbox:
+    return make_sandbox(clock)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A developer's own keys must not reach a test."""
+    import os
+
+    for name in list(os.environ):
+        if name.upper().startswith("SCP_") or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+    home = str(tmp_path_factory.mktemp("home"))
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setenv("USERPROFILE", home)

@@ -1,0 +1,145 @@
+"""The small world of the tests: a clock moved by hand, a sandbox, a person who answers, and a real client."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+from mcp import Client
+from mcp.client import ClientRequestContext
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, TextContent
+from pydantic import SecretStr
+
+from aimlops_server.app import build_server
+from aimlops_server.client import Retries
+from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY, Sandbox
+from aimlops_server.sandbox.seed import ENTERPRISE_IMAGE_ID, FREE_CLUSTER_ID
+from aimlops_server.sandbox.transport import SandboxTransport
+from aimlops_server.settings import Settings
+
+ERAS = ("legacy", "2026-07-28")
+ENDPOINT = "https://aimlops-platform.kr-west1.e.samsungsdscloud.com"
+PASSWORD = "canary-password-7Xq"
+# Retries at once: what is tested is whether and how often, not how long.
+AT_ONCE = Retries(first_wait_s=0.0, max_wait_s=0.0, jitter_s=0.0)
+
+
+@dataclass
+class Clock:
+    """Unix seconds, moved by hand."""
+
+    now_s: float = 1_790_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def ms(self) -> int:
+        return int(self.now_s * 1000)
+
+
+def make_sandbox(clock: Clock, **options: Any) -> Sandbox:
+    return Sandbox(clock_s=clock, **options)
+
+
+def settings(**values: Any) -> Settings:
+    """The settings of a person who set keys and nothing else."""
+    return Settings.read(access_key=ACCESS_KEY, secret_key=SecretStr(SECRET_KEY), **values)
+
+
+Reply = Callable[[ElicitRequestFormParams], ElicitResult | Awaitable[ElicitResult]]
+
+
+@dataclass
+class Person:
+    """Answers each question with `reply` and remembers what was asked."""
+
+    reply: Reply
+    asked: list[ElicitRequestFormParams] = field(default_factory=list[ElicitRequestFormParams])
+
+    async def __call__(
+        self, _: ClientRequestContext, params: ElicitRequestFormParams | ElicitRequestURLParams
+    ) -> ElicitResult:
+        assert isinstance(params, ElicitRequestFormParams)
+        self.asked.append(params)
+        answer = self.reply(params)
+        return answer if isinstance(answer, ElicitResult) else await answer
+
+
+def says(content: Mapping[str, Any]) -> Person:
+    """A person who accepts with this content."""
+    return Person(lambda _: ElicitResult(action="accept", content=dict(content)))
+
+
+def agrees() -> Person:
+    """A person who says yes to what can be answered with yes."""
+    return says({"confirm": True})
+
+
+def declines() -> Person:
+    return Person(lambda _: ElicitResult(action="decline"))
+
+
+@asynccontextmanager
+async def session(
+    sandbox: Sandbox,
+    era: str = "2026-07-28",
+    person: Person | None = None,
+    *,
+    clock: Clock,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    network: bool = False,
+    **values: Any,
+) -> AsyncGenerator[Client]:
+    """A client connected to a server whose network is the sandbox, `transport`, or with `network` the real one."""
+    server = build_server(
+        settings(**values),
+        transport=None if network else transport or SandboxTransport(sandbox),
+        clock_ms=clock.ms,
+        clock_s=clock,
+        retries=AT_ONCE,
+    )
+    async with Client(server, mode=era, elicitation_callback=person) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+        yield client
+
+
+def text_of(result: CallToolResult) -> str:
+    """The one text of a result."""
+    (content,) = result.content
+    assert isinstance(content, TextContent)
+    return content.text
+
+
+def create_arguments(**changes: Any) -> dict[str, Any]:
+    """A create on an existing cluster that the sandbox accepts."""
+    platform = {
+        "release_name": "new-platform",
+        "ai_ml_ops_platform_type": "Enterprise",
+        "image_id": ENTERPRISE_IMAGE_ID,
+        "cluster_id": FREE_CLUSTER_ID,
+        "initial_user_email": "user@example.com",
+        "initial_user_password": PASSWORD,
+    }
+    return {"ai_ml_ops_platform_create_request": {**platform, **changes}}
+
+
+NEW_CLUSTER: dict[str, Any] = {
+    "kubernetes_engine_create_request": {
+        "kubernetes_engine_name": "new-cluster",
+        "k8s_version": "v1.33.5",
+        "vpc_id": "1" * 32,
+        "subnet_id": "2" * 32,
+        "security_group_id_list": ["3" * 32],
+        "volume_id": "4" * 32,
+    },
+    "node_pool_create_request": {
+        "name": "pool-1",
+        "image_os": "ubuntu",
+        "image_os_version": "22.04",
+        "server_type_id": "s1v16m64",
+        "volume_type_name": "SSD",
+        "volume_size": 104,
+        "keypair_name": "keypair",
+        "desired_node_count": 3,
+    },
+}
