@@ -1,9 +1,9 @@
 """Fixtures for all tests."""
 
 import pytest
+from aimlops_server.sandbox.app import Sandbox
 
 from tests.world import ERAS, Clock, make_sandbox
-from aimlops_server.sandbox.app import Sandbox
 
 
 @pytest.fixture

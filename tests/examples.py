@@ -3,6 +3,7 @@
 from typing import Any
 
 from aimlops_server.sandbox.seed import DEPLOYED_CLUSTER_ID, DEPLOYED_RELEASE_ID, FREE_CLUSTER_ID
+
 from tests.world import NEW_CLUSTER, create_arguments
 
 DEPLOYED_CLUSTER_NAME = "cluster-fraud"

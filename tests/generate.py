@@ -9,6 +9,7 @@ from aimlops_server.settings import Settings, sources
 from aimlops_server.tool import describe, offered_operations
 from aimlops_tools import OPERATIONS
 from aimlops_tools.reference import operations_table
+
 from tests.examples import EXAMPLES
 
 TESTS = Path(__file__).parent

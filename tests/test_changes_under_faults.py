@@ -5,12 +5,12 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-
 from aimlops_server.sandbox.app import Sandbox
 from aimlops_server.sandbox.faults import Fault, FaultKind
 from aimlops_server.sandbox.seed import DEPLOYED_RELEASE_ID, DEPLOYED_RELEASE_NAME
 from aimlops_server.sandbox.serve import serve
 from aimlops_server.sandbox.transport import SandboxTransport
+
 from tests.world import Clock, create_arguments, make_sandbox, says, session, text_of
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +81,7 @@ async def test_a_fault_leaves_one_request_and_true_words(name: str, fault: Fault
 async def test_a_fault_on_a_real_connection_leaves_one_request_and_true_words(fault: Fault) -> None:
     clock = Clock()
     sandbox = make_sandbox(clock)
+    text = ""
     async with anyio.create_task_group() as group:
         url: list[str] = []
         listening = anyio.Event()

@@ -8,12 +8,6 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from mcp import Client
-from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-
 from aimlops_server.guard.guard import QUESTION_TTL_S
 from aimlops_server.guard.plan import MAX_PREVIEW_CHARS, Plan, Where
 from aimlops_server.sandbox.app import Sandbox
@@ -29,6 +23,12 @@ from aimlops_server.sandbox.seed import (
     SMALL_CLUSTER_ID,
 )
 from aimlops_server.sandbox.transport import SandboxTransport
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp import Client
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolResult, ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+
 from tests.world import (
     NEW_CLUSTER,
     PASSWORD,
@@ -37,7 +37,6 @@ from tests.world import (
     agrees,
     create_arguments,
     declines,
-    make_sandbox,
     says,
     session,
     text_of,
@@ -47,7 +46,7 @@ pytestmark = pytest.mark.anyio
 
 DELETE = {"release_id": DEPLOYED_RELEASE_ID}
 UPDATE = {"release_id": DEPLOYED_RELEASE_ID, "ai_ml_ops_platform_endpoint_type": "Public"}
-RIGHT_NAME = {"release_name": DEPLOYED_RELEASE_NAME}
+RIGHT_NAME: dict[str, Any] = {"release_name": DEPLOYED_RELEASE_NAME}
 CHANGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("create_platform", create_arguments(), {"confirm": True}),
     ("update_platform", UPDATE, {"confirm": True}),
@@ -281,7 +280,7 @@ async def test_two_calls_at_once_with_one_platform_delete_it_once(sandbox: Sandb
         if len(person.asked) == 2:
             both_asked.set()
         await both_asked.wait()
-        return ElicitResult(action="accept", content=RIGHT_NAME)
+        return ElicitResult(action="accept", content=dict(RIGHT_NAME))
 
     person.reply = reply
     with anyio.fail_after(10):
@@ -314,7 +313,9 @@ class Rounds:
         return await self._call(name, arguments, input_responses=responses, request_state=state)
 
     async def _call(self, name: str, arguments: dict[str, Any], **more: Any) -> CallToolResult | InputRequiredResult:
-        return await self.client.session.call_tool(name, arguments, allow_input_required=True, **more)
+        result = await self.client.session.call_tool(name, arguments, allow_input_required=True, **more)
+        assert isinstance(result, CallToolResult | InputRequiredResult)
+        return result
 
 
 async def test_a_replayed_confirmation_is_refused(sandbox: Sandbox, clock: Clock) -> None:
@@ -384,7 +385,9 @@ CERTAIN: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "reason"), CERTAIN, ids=["name taken", "no such image", "other type", "no such cluster"])
+@pytest.mark.parametrize(
+    ("changes", "reason"), CERTAIN, ids=["name taken", "no such image", "other type", "no such cluster"]
+)
 async def test_a_certain_reason_stops_a_create_before_anyone_is_asked(
     sandbox: Sandbox, clock: Clock, era: str, changes: dict[str, Any], reason: str
 ) -> None:
@@ -399,7 +402,7 @@ async def test_a_certain_reason_stops_a_create_before_anyone_is_asked(
 
 INFERRED: list[tuple[dict[str, Any], str]] = [
     ({"cluster_id": SMALL_CLUSTER_ID}, "resources: advice – the cluster is too small (inferred"),
-    ({"cluster_id": INSTALLED_CLUSTER_ID}, "namespace: advice – a platform is already installed on this cluster (inf"),
+    ({"cluster_id": INSTALLED_CLUSTER_ID}, "namespace: advice – a platform is already installed on this cluster"),
     ({"cluster_id": None}, "request: advice – without cluster_id both kubernetes_engine_create_request and node_pool"),
     ({"image_id": MINI_IMAGE_ID}, "image: advice – AIMLOps Platform 1.9.1 is for Mini, not Enterprise"),
     ({"initial_user_email": None}, "request: advice – the first user's email and password are optional in the API"),

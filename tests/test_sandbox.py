@@ -787,6 +787,12 @@ async def test_storage_classes_of_a_deployed_cluster(caller: Caller) -> None:
     }
 
 
+async def test_nodes_stay_listed_during_an_update(caller: Caller) -> None:
+    await caller.send("PUT", f"{P}/{DEPLOYED_RELEASE_ID}", body={"ai_ml_ops_platform_endpoint_type": "Public"})
+
+    assert (await caller.get(NODES))["count"] == 3
+
+
 # --- create -----------------------------------------------------------------------------------------------------------
 
 

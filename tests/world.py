@@ -6,17 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
-from mcp import Client
-from mcp.client import ClientRequestContext
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, TextContent
-from pydantic import SecretStr
-
 from aimlops_server.app import build_server
 from aimlops_server.client import Retries
 from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY, Sandbox
 from aimlops_server.sandbox.seed import ENTERPRISE_IMAGE_ID, FREE_CLUSTER_ID
 from aimlops_server.sandbox.transport import SandboxTransport
 from aimlops_server.settings import Settings
+from mcp import Client
+from mcp.client import ClientRequestContext
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, TextContent
+from pydantic import SecretStr
 
 ERAS = ("legacy", "2026-07-28")
 ENDPOINT = "https://aimlops-platform.kr-west1.e.samsungsdscloud.com"
@@ -44,7 +43,7 @@ def make_sandbox(clock: Clock, **options: Any) -> Sandbox:
 
 def settings(**values: Any) -> Settings:
     """The settings of a person who set keys and nothing else."""
-    return Settings.read(access_key=ACCESS_KEY, secret_key=SecretStr(SECRET_KEY), **values)
+    return Settings.read(**{"access_key": ACCESS_KEY, "secret_key": SecretStr(SECRET_KEY), **values})
 
 
 Reply = Callable[[ElicitRequestFormParams], ElicitResult | Awaitable[ElicitResult]]

@@ -85,27 +85,27 @@ def _parser() -> argparse.ArgumentParser:
 
 def _address(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
-    parser.add_argument("--port", type=_port, default=port, help=f"port to listen on, 0 for any (default {port})")
+    parser.add_argument("--port", type=port_number, default=port, help=f"port to listen on, 0 for any (default {port})")
 
 
 def _speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--speed", type=_factor, default=60.0, metavar="N", help="how much faster the sandbox's time runs (default 60)"
+        "--speed", type=factor, default=60.0, metavar="N", help="how much faster the sandbox's time runs (default 60)"
     )
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
     port = int(text)
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {port}")
     return port
 
 
-def _factor(text: str) -> float:
-    factor = float(text)
-    if not 0 < factor < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {factor}")
-    return factor
+def factor(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {number}")
+    return number
 
 
 class _Parser(argparse.ArgumentParser):

@@ -40,6 +40,8 @@ def _describe(loc: Sequence[int | str], kind: str, message: str, schema: dict[st
     if kind == "extra_forbidden":
         known = ", ".join(_at(schema, loc[:-1]).get("properties", {}))
         return f"{path}: there is no such argument; there are: {known}"
+    if kind == "string_unicode":
+        return f"{path}: half a character cannot be sent"
     if kind == "value_error":
         return f"{path}: {message.removeprefix('Value error, ')}"
     right = _right_form(_at(schema, loc))

@@ -228,7 +228,7 @@ class ApiClient:
     def _clock_skew_s(self, headers: httpx2.Headers) -> float | None:
         try:
             return abs(parsedate_to_datetime(headers["Date"]).timestamp() - self._clock_ms() / 1000)
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return None
 
     async def _offered_versions(self) -> str:

@@ -9,7 +9,7 @@ from aimlops_server.sandbox import views
 from aimlops_server.sandbox.forms import JsonObject, validation_error
 from aimlops_server.sandbox.profile import Profile
 from aimlops_server.sandbox.replies import Refusal
-from aimlops_server.sandbox.world import DEPLOYED, Cluster, Platform, World
+from aimlops_server.sandbox.world import Cluster, Platform, World
 
 # Live in mid-2026. The reference's example, 1.28.1, is gone.
 _KUBERNETES = re.compile(r"v?1\.(31|32|33|34)\.[0-9]{1,2}")
@@ -88,9 +88,10 @@ def validate_cluster_resources(arguments: JsonObject, world: World, _: Profile) 
 
 
 def _deployed_cluster(world: World, arguments: JsonObject) -> Cluster:
-    """The cluster, if a release on it is deployed: without one, these lists answer NotFound live."""
+    """The cluster, once a release on it was deployed: before that, these lists answer NotFound live."""
     cluster = known_cluster(world, arguments["cluster_id"])
-    if not any(world.state(platform) == DEPLOYED for platform in world.platforms_on(cluster.cluster_id)):
+    # Ours: an update or a deletion under way does not hide them again. An endpoint comes with the deployment.
+    if not any(platform.endpoint_at(world.now_s()) for platform in world.platforms_on(cluster.cluster_id)):
         raise Refusal(404, "NotFound", "Not Found")
     return cluster
 

@@ -1,0 +1,529 @@
+"""Real processes: what a client meets over stdio and HTTP, and how the program starts and ends."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import anyio
+import anyio.abc
+import httpx2
+import pytest
+from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY
+from aimlops_server.sandbox.seed import (
+    DEPLOYED_RELEASE_ID,
+    DEPLOYED_RELEASE_NAME,
+    FREE_CLUSTER_ID,
+    KOREAN_RELEASE_ID,
+    KOREAN_RELEASE_NAME,
+    SEEDED_PLATFORMS,
+)
+from aimlops_tools import OPERATIONS
+from anyio.streams.buffered import BufferedByteReceiveStream
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp_types import CallToolResult
+
+from tests.world import ERAS, create_arguments, declines, says, text_of
+
+pytestmark = pytest.mark.anyio
+
+LIMIT_S = 20
+END_LIMIT_S = 3
+MODULE = ("-m", "aimlops_server")
+# One process serves both eras over HTTP, and a platform can be deleted once.
+VICTIMS = dict(
+    zip(
+        ERAS,
+        ((DEPLOYED_RELEASE_ID, DEPLOYED_RELEASE_NAME), (KOREAN_RELEASE_ID, KOREAN_RELEASE_NAME)),
+        strict=True,
+    )
+)
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch: EOF ends it there")
+
+INITIALIZE: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"elicitation": {}},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+INITIALIZED: dict[str, Any] = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+LIST_TOOLS: dict[str, Any] = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+DELETE: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": 3,
+    "method": "tools/call",
+    "params": {"name": "delete_platform", "arguments": {"release_id": DEPLOYED_RELEASE_ID}},
+}
+HTTP_HEADERS = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+
+def environment(**values: str) -> dict[str, str]:
+    """This machine's environment without a developer's settings."""
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith("SCP_") and not name.upper().endswith("_PROXY")
+    }
+    return {**own, "PYTHONWARNINGS": "error", **values}
+
+
+def as_a_shell_shows(returncode: int | None) -> int | None:
+    """An exit by a signal as 128 + signal, whether the program said so or the signal itself ended it."""
+    return returncode if returncode is None or returncode >= 0 else 128 - returncode
+
+
+def run(*arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """A process that ends by itself; its stdin is empty."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment(**values),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+class Stdio:
+    """One server process, and its stdio as lines of JSON."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        assert process.stdin
+        assert process.stdout
+        self.process = process
+        self.stdin = process.stdin
+        self.stdout = BufferedByteReceiveStream(process.stdout)
+
+    async def send(self, *messages: dict[str, Any]) -> None:
+        for message in messages:
+            await self.stdin.send(json.dumps(message).encode() + b"\n")
+
+    async def receive(self) -> dict[str, Any]:
+        """The next line of stdout, which must be a protocol message."""
+        message = json.loads(await self.stdout.receive_until(b"\n", 4 * 1024 * 1024))
+        assert message["jsonrpc"] == "2.0"
+        return message
+
+    async def rest(self) -> bytes:
+        """What is left on stdout, to its end."""
+        left = bytearray()
+        while True:
+            try:
+                left += await self.stdout.receive()
+            except anyio.EndOfStream:
+                return bytes(left)
+
+
+@asynccontextmanager
+async def stdio(*arguments: str, **values: str) -> AsyncGenerator[Stdio]:
+    """A server over stdio, with everything in it bounded in time and the process gone afterwards."""
+    with anyio.fail_after(LIMIT_S):
+        async with await anyio.open_process(
+            [sys.executable, *MODULE, *arguments], env=environment(**values), stderr=subprocess.PIPE
+        ) as process:
+            try:
+                yield Stdio(process)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+
+
+@contextmanager
+def listening(*arguments: str, stream: str) -> Generator[tuple["subprocess.Popen[str]", IO[str]]]:
+    """A process that serves HTTP; the stream on which it says where. It is gone afterwards."""
+    with subprocess.Popen(
+        [sys.executable, *MODULE, *arguments],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        # Reading a line has no limit of its own.
+        watchdog = threading.Timer(LIMIT_S * 2, process.kill)
+        watchdog.start()
+        try:
+            said = process.stdout if stream == "stdout" else process.stderr
+            assert said
+            yield process, said
+        finally:
+            process.kill()
+            watchdog.cancel()
+
+
+def address_in(line: str) -> str:
+    found = re.search(r"http://127\.0\.0\.1:\d+/mcp$", line.strip())
+    assert found, line
+    return found.group()
+
+
+@pytest.fixture(scope="module")
+def http_url() -> Generator[str]:
+    """The address of a server over HTTP that serves this module's tests."""
+    with listening("--sandbox", "--transport", "http", "--port", "0", stream="stderr") as (_, stderr):
+        yield address_in(stderr.readline())
+
+
+async def delete(server: StdioServerParameters | str, era: str, release_id: str, person: Any) -> CallToolResult:
+    async with Client(server, mode=era, elicitation_callback=person) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+        return await client.call_tool("delete_platform", {"release_id": release_id})
+
+
+async def use_everything(client: Client) -> None:
+    """Lists, reads, prompts and completes: what needs nobody's yes."""
+    tools = (await client.list_tools()).tools
+    read = await client.call_tool("get_platform", {"release_id": KOREAN_RELEASE_ID})
+    listed = (await client.list_resources()).resources
+    prompt = await client.get_prompt("decommission_platform", {"release_id": KOREAN_RELEASE_ID})
+
+    assert [tool.name for tool in tools] == list(OPERATIONS)
+    assert not read.is_error
+    assert (read.structured_content or {})["release_name"] == KOREAN_RELEASE_NAME
+    assert len([r for r in listed if r.uri.startswith("aimlops://platforms/")]) == SEEDED_PLATFORMS
+    assert KOREAN_RELEASE_ID in prompt.messages[0].model_dump_json()
+
+
+async def test_stdio_serves_reads_and_a_delete_that_a_person_decides(era: str) -> None:
+    """Declined, nothing is sent; with the typed name, the platform goes."""
+    server = StdioServerParameters(command=sys.executable, args=[*MODULE, "--sandbox"], env={"PYTHONWARNINGS": "error"})
+    person = declines()
+    with anyio.fail_after(LIMIT_S):
+        async with Client(server, mode=era, elicitation_callback=lambda *a: person(*a)) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+            await use_everything(client)
+            declined = await client.call_tool("delete_platform", {"release_id": DEPLOYED_RELEASE_ID})
+            before = await client.call_tool("get_platform", {"release_id": DEPLOYED_RELEASE_ID})
+            person = says({"release_name": DEPLOYED_RELEASE_NAME})
+            accepted = await client.call_tool("delete_platform", {"release_id": DEPLOYED_RELEASE_ID})
+            after = await client.call_tool("get_platform", {"release_id": DEPLOYED_RELEASE_ID})
+
+    assert declined.is_error
+    assert text_of(declined).startswith("delete_platform was not sent. The user declined.")
+    assert (before.structured_content or {})["release_state"] == "DEPLOYED"
+    assert (accepted.structured_content or {})["sent"] is True
+    assert (after.structured_content or {})["release_state"] == "DELETING"
+
+
+async def test_http_serves_reads_and_a_delete_that_a_person_decides(era: str, http_url: str) -> None:
+    release_id, release_name = VICTIMS[era]
+    with anyio.fail_after(LIMIT_S):
+        declined = await delete(http_url, era, release_id, declines())
+        async with Client(http_url, mode=era) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+            tools = (await client.list_tools()).tools
+            before = await client.call_tool("get_platform", {"release_id": release_id})
+        accepted = await delete(http_url, era, release_id, says({"release_name": release_name}))
+
+    assert declined.is_error
+    assert text_of(declined).startswith("delete_platform was not sent. The user declined.")
+    assert [tool.name for tool in tools] == list(OPERATIONS)
+    assert (before.structured_content or {})["release_state"] == "DEPLOYED"
+    assert (accepted.structured_content or {})["sent"] is True
+
+
+async def test_client_that_cannot_ask_changes_nothing_over_http(era: str, http_url: str) -> None:
+    with anyio.fail_after(LIMIT_S):
+        refused = await delete(http_url, era, VICTIMS[era][0], None)
+
+    assert refused.is_error
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:{port}"}, 200),
+        ({"Host": "[::1]:{port}"}, 200),
+        ({"Host": "127.0.0.1"}, 421),
+        ({"Host": "127.0.0.1:1"}, 421),
+        ({"Host": "127.0.0.1:{port}.example.org"}, 421),
+        ({"Host": "example.org:{port}"}, 421),
+        ({"Host": "example.org"}, 421),
+        ({"Host": "0.0.0.0:{port}"}, 421),
+        ({"Origin": "http://127.0.0.1:{port}"}, 200),
+        ({"Origin": "http://localhost:{port}"}, 200),
+        ({"Origin": "https://127.0.0.1:{port}"}, 403),
+        ({"Origin": "http://127.0.0.1"}, 403),
+        ({"Origin": "http://127.0.0.1:{port}.example.org"}, 403),
+        ({"Origin": "http://localhost:1"}, 403),
+        ({"Origin": "https://example.org"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": ""}, 403),
+    ],
+)
+def test_only_exact_host_and_origin_are_served(http_url: str, header: dict[str, str], status: int) -> None:
+    """421 for another Host, 403 for another Origin: a web page cannot drive the server (DNS rebinding)."""
+    port = str(httpx2.URL(http_url).port)
+    headers = HTTP_HEADERS | {name: value.replace("{port}", port) for name, value in header.items()}
+
+    answer = httpx2.post(http_url, headers=headers, json=INITIALIZE, timeout=LIMIT_S, trust_env=False)
+
+    assert answer.status_code == status
+    assert ("scp-aimlops-mcp" in answer.text) is (status == 200)
+
+
+def test_only_the_one_path_is_served(http_url: str) -> None:
+    for path in ("/", "/mcp/x", "/docs", "/sse"):
+        url = http_url.removesuffix("/mcp") + path
+        assert httpx2.post(url, headers=HTTP_HEADERS, json=INITIALIZE, trust_env=False).status_code == 404
+
+
+async def test_server_works_against_a_sandbox_in_another_process() -> None:
+    """With the three lines that the sandbox prints as its environment, over real HTTP and real signatures."""
+    with listening("sandbox", "--port", "0", "--speed", "1000", stream="stdout") as (_, stdout):
+        printed = dict(stdout.readline().strip().split("=", 1) for _ in range(3))
+        server = StdioServerParameters(command=sys.executable, args=[*MODULE], env=printed)
+        with anyio.fail_after(LIMIT_S):
+            async with Client(
+                server, mode="legacy", elicitation_callback=says({"release_name": DEPLOYED_RELEASE_NAME})
+            ) as client:
+                await use_everything(client)
+                deleted = await client.call_tool("delete_platform", {"release_id": DEPLOYED_RELEASE_ID})
+                created = await client.call_tool("create_platform", {**create_arguments(), "dry_run": True})
+
+    assert printed["SCP_ENDPOINT"].startswith("http://127.0.0.1:")
+    assert printed == {
+        "SCP_ENDPOINT": printed["SCP_ENDPOINT"],
+        "SCP_ACCESS_KEY": ACCESS_KEY,
+        "SCP_SECRET_KEY": SECRET_KEY,
+    }
+    assert (deleted.structured_content or {})["sent"] is True
+    plan = (created.structured_content or {})["plan"]
+    assert plan["request"]["url"] == f"{printed['SCP_ENDPOINT']}/v1/aimlops-platform"
+
+
+async def test_without_keys_tools_are_listed_and_every_call_says_what_to_set() -> None:
+    calls: dict[str, dict[str, Any]] = {name: {} for name in OPERATIONS}
+    calls["get_platform"] = {"release_id": DEPLOYED_RELEASE_ID}
+    calls["delete_platform"] = {"release_id": DEPLOYED_RELEASE_ID}
+    calls["update_platform"] = {"release_id": DEPLOYED_RELEASE_ID, "ai_ml_ops_platform_endpoint_type": "Public"}
+    calls["create_platform"] = create_arguments()
+    calls["check_platform_name"] = {"release_name": "x"}
+    for name in ("list_nodes", "list_storage_classes", "validate_cluster_namespace"):
+        calls[name] = {"cluster_id": FREE_CLUSTER_ID}
+    calls["check_cluster_version"] = {"cluster_id": FREE_CLUSTER_ID, "version": "v1.33.5"}
+    calls["validate_cluster_resources"] = {"cluster_id": FREE_CLUSTER_ID, "product_type": "mini"}
+    async with stdio() as server:
+        await server.send(INITIALIZE, INITIALIZED, LIST_TOOLS)
+        await server.receive()
+        tools = (await server.receive())["result"]["tools"]
+        texts: dict[str, str] = {}
+        for number, (name, arguments) in enumerate(calls.items(), 10):
+            params = {"name": name, "arguments": arguments}
+            await server.send({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
+            result = (await server.receive())["result"]
+            assert result["isError"] is True
+            texts[name] = result["content"][0]["text"]
+
+    assert [tool["name"] for tool in tools] == list(OPERATIONS)
+    for name, text in texts.items():
+        assert text.startswith(f"{name} ")
+        assert "SCP_ACCESS_KEY and SCP_SECRET_KEY not set: requests cannot be signed.\nChanged: nothing" in text
+
+
+MALFORMED: list[tuple[list[str], dict[str, str], str]] = [
+    ([], {"SCP_REGION": "mars-1"}, "SCP_REGION must be one of kr-west1, kr-east1 in environment 'e', not 'mars-1'"),
+    (["--api-version", "9"], {}, "SCP_API_VERSION "),
+    ([], {"SCP_ENDPOINT": "http://example.org"}, "SCP_ENDPOINT must start with https://"),
+    ([], {"SCP_ACCESS_KEY": "two words", "SCP_MCP_READ_TIMEOUT_S": "-1"}, "SCP_ACCESS_KEY "),
+    (["--sandbox"], {"SCP_LANGUAGE": "xx"}, "SCP_LANGUAGE "),
+    (["--transport", "http", "--host", "0.0.0.0"], {}, "--host must be one of 127.0.0.1, ::1, localhost"),
+    (["--transport", "http", "--host", "example.org"], {}, "--host must be one of 127.0.0.1, ::1, localhost"),
+    (["sandbox", "--host", "0.0.0.0"], {}, "the sandbox serves loopback addresses only, not '0.0.0.0'"),
+    (["sandbox", "--fault", "nonsense"], {}, "'nonsense' is not a fault"),
+]
+
+
+async def test_malformed_settings_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / ".scpconf").mkdir()
+    (tmp_path / ".scpconf" / "credentials.json").write_text("{", "utf-8")
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    cases = [*MALFORMED, ([], home, f"{tmp_path / '.scpconf' / 'credentials.json'}: is not valid JSON")]
+    ended: dict[int, subprocess.CompletedProcess[str]] = {}
+    limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
+
+    async def start(number: int) -> None:
+        arguments, values, _ = cases[number]
+        ended[number] = await anyio.to_thread.run_sync(lambda: run(*MODULE, *arguments, **values), limiter=limiter)
+
+    with anyio.fail_after(LIMIT_S * 2):
+        async with anyio.create_task_group() as group:
+            for number in range(len(cases)):
+                group.start_soon(start, number)
+
+    for number, (_, _, words) in enumerate(cases):
+        process = ended[number]
+        assert (process.returncode, process.stdout) == (2, ""), process.stderr
+        assert process.stderr.startswith(f"scp-aimlops-mcp: {words}")
+        assert process.stderr.count("\n") == 1
+        assert process.stderr.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "70000"], "argument --port: must be from 0 to 65535, not 70000"),
+        (["sandbox", "--port", "x"], "argument --port: "),
+        (["--speed", "nan"], "argument --speed: must be a number above 0, not nan"),
+        (["--speed", "0"], "argument --speed: must be a number above 0, not 0.0"),
+        (["--transport", "smtp"], "argument --transport: "),
+        (["--secret-key", "x"], "unrecognized arguments: "),
+        (["sandbox", "--unknown"], "unrecognized arguments: --unknown"),
+        (["nonsense"], "argument command: invalid choice: 'nonsense'"),
+    ],
+)
+def test_malformed_command_line_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    from aimlops_server.__main__ import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert err.startswith(f"scp-aimlops-mcp: {words}")
+    assert err.endswith("(see --help)\n")
+    assert err.count("\n") == 1
+
+
+def test_taken_port_is_one_line_and_exit_code_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = run(*MODULE, "--sandbox", "--transport", "http", "--port", port)
+
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.startswith(f"scp-aimlops-mcp: cannot listen on 127.0.0.1:{port}: ")
+    assert process.stderr.count("\n") == 1
+
+
+async def test_end_of_input_ends_it_and_nothing_was_sent_or_printed() -> None:
+    """Exit code 0; stdout held protocol lines only, warnings included; no connection was made by starting."""
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        service.setblocking(False)
+        endpoint = f"http://127.0.0.1:{service.getsockname()[1]}"
+        keys = {"SCP_ACCESS_KEY": ACCESS_KEY, "SCP_SECRET_KEY": SECRET_KEY, "SCP_ENDPOINT": endpoint}
+        async with stdio(**keys, SCP_API_VERSION="1.0") as server:
+            await server.send(INITIALIZE, INITIALIZED, LIST_TOOLS)
+            initialized, listed = await server.receive(), await server.receive()
+            with anyio.fail_after(END_LIMIT_S):
+                await server.stdin.aclose()
+                rest = await server.rest()
+                returncode = await server.process.wait()
+            assert server.process.stderr
+            stderr = (await server.process.stderr.receive()).decode()
+        with pytest.raises(BlockingIOError):
+            service.accept()
+
+    assert (initialized["id"], listed["id"], rest, returncode) == (1, 2, b"", 0)
+    assert len(listed["result"]["tools"]) == 12
+    assert "SCP_API_VERSION=1.0 is deprecated" in stderr
+
+
+@needs_signals
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("asking", [False, True], ids=["idle", "with an open question"])
+async def test_signal_ends_stdio_in_time(name: str, asking: bool) -> None:
+    number = signal.Signals[name]
+    async with stdio("--sandbox") as server:
+        await server.send(INITIALIZE, INITIALIZED)
+        await server.receive()
+        if asking:
+            await server.send(DELETE)
+            assert (await server.receive())["method"] == "elicitation/create"
+        with anyio.fail_after(END_LIMIT_S):
+            server.process.send_signal(number)
+            rest = await server.rest()
+            returncode = await server.process.wait()
+
+    assert returncode == 128 + number
+    # Whatever still came is protocol, too.
+    assert all(json.loads(line)["jsonrpc"] == "2.0" for line in rest.splitlines())
+
+
+@needs_signals
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_signal_ends_http_in_time_with_an_open_question(name: str) -> None:
+    number = signal.Signals[name]
+    with (
+        listening("--sandbox", "--transport", "http", "--port", "0", stream="stderr") as (process, stderr),
+        httpx2.Client(headers=HTTP_HEADERS, timeout=LIMIT_S, trust_env=False) as http,
+    ):
+        url = address_in(stderr.readline())
+        http.headers["Mcp-Session-Id"] = http.post(url, json=INITIALIZE).headers["Mcp-Session-Id"]
+        assert http.post(url, json=INITIALIZED).status_code == 202
+        with http.stream("POST", url, json=DELETE) as answer:
+            lines = answer.iter_lines()
+            assert any("elicitation/create" in line for line in lines)
+            process.send_signal(number)
+            returncode = process.wait(END_LIMIT_S)
+
+    assert as_a_shell_shows(returncode) == 128 + number
+
+
+@needs_signals
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_signal_ends_the_sandbox_in_time(name: str) -> None:
+    number = signal.Signals[name]
+    with listening("sandbox", "--port", "0", stream="stdout") as (process, stdout):
+        assert stdout.readline().startswith("SCP_ENDPOINT=")
+        process.send_signal(number)
+        returncode = process.wait(END_LIMIT_S)
+
+    assert as_a_shell_shows(returncode) == 128 + number
+
+
+LIGHT = """
+import sys
+from aimlops_server.__main__ import main
+try:
+    main([{argument!r}])
+except SystemExit as ended:
+    heavy = {{"mcp", "mcp_types", "pydantic", "anyio", "httpx2", "aimlops_tools"}} & set(sys.modules)
+    sys.exit(f"imports {{sorted(heavy)}}" if heavy else ended.code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"), [("--help", "usage: scp-aimlops-mcp"), ("--version", "scp-aimlops-mcp 0.")]
+)
+def test_help_and_version_are_quick(argument: str, words: str) -> None:
+    process = run("-c", LIGHT.format(argument=argument))
+
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith(words)
+
+
+STARTED = """
+import sys, mcp, mcp.server.lowlevel, mcp.server.stdio
+before = set(sys.modules)
+from aimlops_server.app import build_server
+from aimlops_server.settings import Settings
+build_server(Settings.read())
+print("\\n".join(set(sys.modules) - before))
+"""
+
+
+def test_plain_start_leaves_out_what_only_other_commands_need() -> None:
+    """The SDK itself imports some of uvicorn; we add nothing to that."""
+    process = run("-c", STARTED)
+    imported = set(process.stdout.split())
+
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "aimlops_server.app" in imported
+    unwanted = ("uvicorn", "rich", "aimlops_server.sandbox", "aimlops_server.demo")
+    assert {name for name in imported if name.startswith(unwanted)} == set()
