@@ -24,7 +24,9 @@ def test_every_client_configuration_is_valid_json_and_runs_this_command() -> Non
     blocks: list[dict[str, dict[str, dict[str, str]]]] = [
         json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     ]
-    servers = [server for block in blocks for key in ("mcpServers", "servers") for server in block.get(key, {}).values()]
+    servers = [
+        server for block in blocks for key in ("mcpServers", "servers") for server in block.get(key, {}).values()
+    ]
     commands = [server["command"] for server in servers]
     assert len(commands) >= 4
     assert set(commands) == {"uvx", "/path/to/scp-aimlops-mcp/.venv/bin/scp-aimlops-mcp"}

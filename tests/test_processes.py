@@ -32,7 +32,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import CallToolResult
 
-from tests.world import ERAS, create_arguments, declines, says, text_of
+from tests.world import ERAS, Person, create_arguments, declines, says, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ LIMIT_S = 20
 END_LIMIT_S = 3
 MODULE = ("-m", "aimlops_server")
 # One process serves both eras over HTTP, and a platform can be deleted once.
-VICTIMS = dict(
+VICTIMS: dict[str, tuple[str, str]] = dict(
     zip(
         ERAS,
         ((DEPLOYED_RELEASE_ID, DEPLOYED_RELEASE_NAME), (KOREAN_RELEASE_ID, KOREAN_RELEASE_NAME)),
@@ -144,11 +144,11 @@ async def stdio(*arguments: str, **values: str) -> AsyncGenerator[Stdio]:
 
 
 @contextmanager
-def listening(*arguments: str, stream: str) -> Generator[tuple["subprocess.Popen[str]", IO[str]]]:
+def listening(*arguments: str, stream: str, **values: str) -> Generator[tuple["subprocess.Popen[str]", IO[str]]]:
     """A process that serves HTTP; the stream on which it says where. It is gone afterwards."""
     with subprocess.Popen(
         [sys.executable, *MODULE, *arguments],
-        env=environment(),
+        env=environment(**values),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -174,14 +174,25 @@ def address_in(line: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def http_url() -> Generator[str]:
+def http_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """The address of a server over HTTP that serves this module's tests."""
-    with listening("--sandbox", "--transport", "http", "--port", "0", stream="stderr") as (_, stderr):
+    home = str(tmp_path_factory.mktemp("home"))  # made before the fixture that gives each test its own
+    arguments = ("--sandbox", "--transport", "http", "--port", "0")
+    with listening(*arguments, stream="stderr", HOME=home, USERPROFILE=home) as (_, stderr):
         yield address_in(stderr.readline())
 
 
-async def delete(server: StdioServerParameters | str, era: str, release_id: str, person: Any) -> CallToolResult:
-    async with Client(server, mode=era, elicitation_callback=person) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+def data_of(result: CallToolResult) -> dict[str, Any]:
+    assert result.structured_content is not None, text_of(result)
+    return result.structured_content
+
+
+def connect(server: StdioServerParameters | str, era: str, person: Person | None = None) -> Client:
+    return Client(server, mode=era, elicitation_callback=person)  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+
+
+async def delete(server: str, era: str, release_id: str, person: Person | None) -> CallToolResult:
+    async with connect(server, era, person) as client:
         return await client.call_tool("delete_platform", {"release_id": release_id})
 
 
@@ -194,7 +205,7 @@ async def use_everything(client: Client) -> None:
 
     assert [tool.name for tool in tools] == list(OPERATIONS)
     assert not read.is_error
-    assert (read.structured_content or {})["release_name"] == KOREAN_RELEASE_NAME
+    assert data_of(read)["release_name"] == KOREAN_RELEASE_NAME
     assert len([r for r in listed if r.uri.startswith("aimlops://platforms/")]) == SEEDED_PLATFORMS
     assert KOREAN_RELEASE_ID in prompt.messages[0].model_dump_json()
 
@@ -204,26 +215,26 @@ async def test_stdio_serves_reads_and_a_delete_that_a_person_decides(era: str) -
     server = StdioServerParameters(command=sys.executable, args=[*MODULE, "--sandbox"], env={"PYTHONWARNINGS": "error"})
     person = declines()
     with anyio.fail_after(LIMIT_S):
-        async with Client(server, mode=era, elicitation_callback=lambda *a: person(*a)) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+        async with connect(server, era, person) as client:
             await use_everything(client)
             declined = await client.call_tool("delete_platform", {"release_id": DEPLOYED_RELEASE_ID})
             before = await client.call_tool("get_platform", {"release_id": DEPLOYED_RELEASE_ID})
-            person = says({"release_name": DEPLOYED_RELEASE_NAME})
+            person.reply = says({"release_name": DEPLOYED_RELEASE_NAME}).reply
             accepted = await client.call_tool("delete_platform", {"release_id": DEPLOYED_RELEASE_ID})
             after = await client.call_tool("get_platform", {"release_id": DEPLOYED_RELEASE_ID})
 
     assert declined.is_error
     assert text_of(declined).startswith("delete_platform was not sent. The user declined.")
-    assert (before.structured_content or {})["release_state"] == "DEPLOYED"
-    assert (accepted.structured_content or {})["sent"] is True
-    assert (after.structured_content or {})["release_state"] == "DELETING"
+    assert data_of(before)["release_state"] == "DEPLOYED"
+    assert data_of(accepted)["sent"] is True
+    assert data_of(after)["release_state"] == "DELETING"
 
 
 async def test_http_serves_reads_and_a_delete_that_a_person_decides(era: str, http_url: str) -> None:
     release_id, release_name = VICTIMS[era]
     with anyio.fail_after(LIMIT_S):
         declined = await delete(http_url, era, release_id, declines())
-        async with Client(http_url, mode=era) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+        async with connect(http_url, era) as client:
             tools = (await client.list_tools()).tools
             before = await client.call_tool("get_platform", {"release_id": release_id})
         accepted = await delete(http_url, era, release_id, says({"release_name": release_name}))
@@ -231,8 +242,8 @@ async def test_http_serves_reads_and_a_delete_that_a_person_decides(era: str, ht
     assert declined.is_error
     assert text_of(declined).startswith("delete_platform was not sent. The user declined.")
     assert [tool.name for tool in tools] == list(OPERATIONS)
-    assert (before.structured_content or {})["release_state"] == "DEPLOYED"
-    assert (accepted.structured_content or {})["sent"] is True
+    assert data_of(before)["release_state"] == "DEPLOYED"
+    assert data_of(accepted)["sent"] is True
 
 
 async def test_client_that_cannot_ask_changes_nothing_over_http(era: str, http_url: str) -> None:
@@ -262,7 +273,6 @@ async def test_client_that_cannot_ask_changes_nothing_over_http(era: str, http_u
         ({"Origin": "http://localhost:1"}, 403),
         ({"Origin": "https://example.org"}, 403),
         ({"Origin": "null"}, 403),
-        ({"Origin": ""}, 403),
     ],
 )
 def test_only_exact_host_and_origin_are_served(http_url: str, header: dict[str, str], status: int) -> None:
@@ -288,9 +298,7 @@ async def test_server_works_against_a_sandbox_in_another_process() -> None:
         printed = dict(stdout.readline().strip().split("=", 1) for _ in range(3))
         server = StdioServerParameters(command=sys.executable, args=[*MODULE], env=printed)
         with anyio.fail_after(LIMIT_S):
-            async with Client(
-                server, mode="legacy", elicitation_callback=says({"release_name": DEPLOYED_RELEASE_NAME})
-            ) as client:
+            async with connect(server, "legacy", says({"release_name": DEPLOYED_RELEASE_NAME})) as client:
                 await use_everything(client)
                 deleted = await client.call_tool("delete_platform", {"release_id": DEPLOYED_RELEASE_ID})
                 created = await client.call_tool("create_platform", {**create_arguments(), "dry_run": True})
@@ -301,8 +309,8 @@ async def test_server_works_against_a_sandbox_in_another_process() -> None:
         "SCP_ACCESS_KEY": ACCESS_KEY,
         "SCP_SECRET_KEY": SECRET_KEY,
     }
-    assert (deleted.structured_content or {})["sent"] is True
-    plan = (created.structured_content or {})["plan"]
+    assert data_of(deleted)["sent"] is True
+    plan = data_of(created)["plan"]
     assert plan["request"]["url"] == f"{printed['SCP_ENDPOINT']}/v1/aimlops-platform"
 
 
@@ -352,7 +360,12 @@ async def test_malformed_settings_are_one_line_and_exit_code_2(tmp_path: Path) -
     (tmp_path / ".scpconf").mkdir()
     (tmp_path / ".scpconf" / "credentials.json").write_text("{", "utf-8")
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
-    cases = [*MALFORMED, ([], home, f"{tmp_path / '.scpconf' / 'credentials.json'}: is not valid JSON")]
+    broken: tuple[list[str], dict[str, str], str] = (
+        [],
+        home,
+        f"{tmp_path / '.scpconf' / 'credentials.json'}: is not valid JSON",
+    )
+    cases = [*MALFORMED, broken]
     ended: dict[int, subprocess.CompletedProcess[str]] = {}
     limiter = anyio.CapacityLimiter(os.cpu_count() or 1)
 
@@ -381,7 +394,7 @@ async def test_malformed_settings_are_one_line_and_exit_code_2(tmp_path: Path) -
         (["--speed", "nan"], "argument --speed: must be a number above 0, not nan"),
         (["--speed", "0"], "argument --speed: must be a number above 0, not 0.0"),
         (["--transport", "smtp"], "argument --transport: "),
-        (["--secret-key", "x"], "unrecognized arguments: "),
+        (["--secret-key=x"], "unrecognized arguments: --secret-key"),
         (["sandbox", "--unknown"], "unrecognized arguments: --unknown"),
         (["nonsense"], "argument command: invalid choice: 'nonsense'"),
     ],

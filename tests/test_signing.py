@@ -17,7 +17,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tests.wire import Recorder, client_of, serving
+from tests.transports import Recorder, client_of, serving
 from tests.world import Clock, make_sandbox
 
 BASE = "https://aimlops-platform.kr-west1.e.samsungsdscloud.com/v1/aimlops-platform"

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar, cast
 
 import anyio
@@ -262,8 +263,10 @@ async def open_client(
     timeout = httpx2.Timeout(settings.read_timeout_s, connect=CONNECT_TIMEOUT_S, pool=CONNECT_TIMEOUT_S)
     # An encoded answer could unpack to any size; the API's answers are small enough to come as they are.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Accept-Language": settings.language}
+    # The service's cookies would be a state that nothing here signs or shows.
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     async with httpx2.AsyncClient(
-        transport=transport, timeout=timeout, headers=headers, follow_redirects=False
+        transport=transport, timeout=timeout, headers=headers, cookies=no_cookies, follow_redirects=False
     ) as http:
         yield ApiClient(settings, http, clock_ms, retries or Retries())
 

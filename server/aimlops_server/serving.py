@@ -6,16 +6,20 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import anyio
+import uvicorn  # costs nothing here: the SDK imports it in any case
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from mcp.server.transport_security import TransportSecuritySettings
 
 from aimlops_server.errors import ConfigurationError
 from aimlops_server.settings import LOOPBACK_HOSTS
 
-SHUTDOWN_S = 10
+# What is open gets this long after a signal: a question to the user would hold the process until they answer.
+SHUTDOWN_S = 1
 
 
 async def serve_stdio(server: Server[Any]) -> None:
@@ -34,7 +38,7 @@ async def _end_on_signal(scope: anyio.CancelScope) -> None:
             scope.cancel()
             # The SDK's reader thread blocks on stdin and cannot be cancelled: after the clean-up, leave without it.
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(1)
+                await anyio.sleep(SHUTDOWN_S)
                 os._exit(128 + received)
 
 
@@ -44,9 +48,6 @@ async def serve_http(server: Server[Any], host: str, port: int, ready: Callable[
     Raises:
         ConfigurationError: the address is not loopback, or cannot be bound.
     """
-    import uvicorn  # a web server is no part of a stdio start
-    from mcp.server.transport_security import TransportSecuritySettings
-
     if host not in LOOPBACK_HOSTS:
         raise ConfigurationError(
             f"--host must be one of {', '.join(sorted(LOOPBACK_HOSTS))}, not {host!r}: there is no log-in yet, so the "
@@ -67,6 +68,22 @@ async def serve_http(server: Server[Any], host: str, port: int, ready: Callable[
             allowed_hosts=names, allowed_origins=[f"http://{name}" for name in names]
         ),
     )
-    config = uvicorn.Config(app, log_level=logging.WARNING, timeout_graceful_shutdown=SHUTDOWN_S)
+    config = uvicorn.Config(app, log_level=logging.WARNING)
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
-    await uvicorn.Server(config).serve(sockets=[listener])
+    await _HttpServer(config).serve(sockets=[listener])
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn's server, whose end has a limit: the SDK's clean-up of a session with an open question took 6 s."""
+
+    ended_by = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.ended_by = sig
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        with anyio.move_on_after(SHUTDOWN_S) as limit:
+            await super().shutdown(sockets)
+        if limit.cancelled_caught:
+            os._exit(128 + self.ended_by)

@@ -211,7 +211,7 @@ class _VendorFiles(PydanticBaseSettingsSource):
                 content: object = json.loads(path.read_text("utf-8"))
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "is not valid JSON"
                 raise ConfigurationError(f"{path}: {reason}", "correct or remove the file") from None
             if not isinstance(content, dict):

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, cast
 
+from pydantic import TypeAdapter
+
 from aimlops_server.settings import Settings
 
 MAX_PREVIEW_CHARS = 1_500
@@ -70,12 +72,27 @@ class Plan:
     live: Mapping[str, str] = field(default_factory=dict[str, str])
     checks: tuple[Check, ...] = ()
     typed: Mapping[str, str] = field(default_factory=dict[str, str])
+    asks_password: bool = False
+    asker: str = ""
+
+    def to_json(self) -> str:
+        """For the ledger. Holds references to secrets, no secret."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """The plan that `to_json` wrote."""
+        return TypeAdapter(cls).validate_json(text)
+
+    @property
+    def request_digest(self) -> str:
+        """Stands for the request, where it goes and who asks, whatever the live state."""
+        return _digest([self.method, self.url, self.body, asdict(self.where), self.asker, self.asks_password])
 
     @property
     def digest(self) -> str:
         """Stands for the arguments, the target and everything shown. Two plans with one digest are the same change."""
-        whole = json.dumps(asdict(self), sort_keys=True, default=str)
-        return hashlib.sha256(whole.encode()).hexdigest()
+        return _digest(asdict(self))
 
     @property
     def stops(self) -> tuple[Check, ...]:
@@ -107,6 +124,10 @@ class Plan:
         if passed := [check.name for check in self.checks if check.finding is Finding.PASS]:
             lines.append(f"Passed: {', '.join(passed)}")
         return _fit("\n".join(lines))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def quoted(text: str) -> str:
