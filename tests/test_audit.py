@@ -264,6 +264,14 @@ async def test_an_edited_last_line_stays_found_after_the_next_append(tmp_path: P
     assert verify(tmp_path).broken == edited
 
 
+async def test_a_last_line_with_another_end_is_no_torn_one(tmp_path: Path) -> None:
+    await fill(tmp_path, 2)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes().removesuffix(b"\n") + b" ")
+
+    assert verify(tmp_path).broken == Broken(Place(FILE_NAME, 2), "it is not as it was written")
+
+
 async def test_a_long_torn_tail_blocks_nothing(tmp_path: Path) -> None:
     """Longer than what is read of the end at first, and than any line."""
     await fill(tmp_path, 2)

@@ -32,6 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _run(options: argparse.Namespace) -> None:
+    from aimlops_server.settings import Settings
+
+    flags = {name: getattr(options, name) for name in _SETTING_FLAGS}
+    # Read before the SDK is imported: a malformed setting is told at once.
+    settings = Settings.read(**flags) if options.command is None else None
+
     from aimlops_server import app
 
     if options.command == "sandbox":
@@ -42,9 +48,8 @@ async def _run(options: argparse.Namespace) -> None:
         from aimlops_server.demo import run_demo
 
         await run_demo()
-    else:
-        flags = {name: getattr(options, name) for name in _SETTING_FLAGS}
-        server = app.sandbox_server(flags, speed=options.speed) if options.sandbox else app.real_server(flags)
+    elif settings is not None:
+        server = app.sandbox_server(settings, speed=options.speed) if options.sandbox else app.build_server(settings)
         await app.serve(server, options.transport, options.host, options.port)
 
 

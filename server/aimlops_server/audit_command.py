@@ -114,7 +114,7 @@ def _visible(text: str) -> str:
 def _facts(facts: Mapping[str, JsonValue]) -> str:
     """As JSON, in its own letters unless something in it would not be seen."""
     text = json.dumps(facts, ensure_ascii=False)
-    return text if text.isprintable() else json.dumps(facts).replace("\x7f", "\\u007f")
+    return text if text.isprintable() else json.dumps(facts)
 
 
 def _as_utf8(out: TextIO) -> None:
