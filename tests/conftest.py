@@ -3,7 +3,7 @@
 import pytest
 from aimlops_server.sandbox.app import Sandbox
 
-from tests.world import ERAS, Clock, make_sandbox
+from tests.world import ERAS, PASSWORD, Clock, make_sandbox
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_facto
     for name in list(os.environ):
         if name.upper().startswith("SCP_") or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("SCP_MCP_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("SCP_MCP_SECRET_TEST", PASSWORD)
     home = str(tmp_path_factory.mktemp("home"))
     monkeypatch.setenv("HOME", home)
     monkeypatch.setenv("USERPROFILE", home)

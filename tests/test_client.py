@@ -52,7 +52,7 @@ from pydantic import SecretStr
 from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
 
 from tests.transports import Bytes, Service, answers, client_of, serving
-from tests.world import AT_ONCE, ENDPOINT, PASSWORD, Clock, create_arguments, make_sandbox, settings
+from tests.world import AT_ONCE, ENDPOINT, PASSWORD, SECRETS, Clock, create_arguments, make_sandbox, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -143,7 +143,7 @@ async def failure(api: ApiClient, operation: Operation[Any] | None = None) -> Ai
 
 async def change_failure(api: ApiClient, operation: Operation[Any]) -> AimlopsError:
     with pytest.raises(AimlopsError) as failed:
-        await api.change(operation)
+        await api.change(operation, SECRETS)
     return failed.value
 
 
@@ -839,8 +839,8 @@ async def test_changes_fare_alike_over_http(sandbox: Sandbox, clock: Clock) -> N
 
 async def test_changes_are_sent_and_answered_over_http(sandbox: Sandbox, clock: Clock) -> None:
     async with serving(sandbox) as base_url, client_of(None, clock, endpoint=base_url) as api:
-        created = await api.change(CREATE)
-        assert await api.change(DELETE) is None
+        created = await api.change(CREATE, SECRETS)
+        assert await api.change(DELETE, SECRETS) is None
 
     assert isinstance(created, AsyncResponse)
     assert [(seen.method, seen.status) for seen in sandbox.seen] == [("POST", 201), ("DELETE", 200)]
@@ -849,7 +849,7 @@ async def test_changes_are_sent_and_answered_over_http(sandbox: Sandbox, clock: 
 @pytest.mark.parametrize("operation", CHANGES, ids=lambda op: op.tool_name())
 async def test_change_is_sent_and_answered(operation: Operation[Any], connect: Connect, sandbox: Sandbox) -> None:
     async with connect() as api:
-        answer = await api.change(operation)
+        answer = await api.change(operation, SECRETS)
 
     assert isinstance(answer, AsyncResponse if operation is not DELETE else type(None))
     assert [(seen.method, seen.status) for seen in sandbox.seen] == [(operation.spec.method, operation.spec.status)]
@@ -918,7 +918,7 @@ async def test_delete_expects_an_empty_answer(body: str, kind: type[AimlopsError
         if kind:
             assert type(await change_failure(api, DELETE)) is kind
         else:
-            assert await api.change(DELETE) is None
+            assert await api.change(DELETE, SECRETS) is None
 
 
 @pytest.mark.parametrize("operation", CHANGES, ids=lambda op: op.tool_name())

@@ -107,8 +107,11 @@ DELIBERATE: Mapping[str, Mapping[str, tuple[object, object]]] = {
     "the live check takes these two spellings alone": {
         f"GET {PLATFORMS}/clusters/{{cluster_id}}/validate-resources.product_type.enum": (None, ("enterprise", "mini")),
     },
-    "the password is marked as one, so that a client can hide it": {
-        f"{CREATE}.initial_user_password.format": (None, "password"),
+    "the password is given by reference alone": {
+        f"{CREATE}.initial_user_password.pattern": (
+            None,
+            r"^(env:SCP_MCP_SECRET_[A-Z0-9_]{1,64}|file:[A-Za-z0-9][A-Za-z0-9._-]{0,99})$",
+        ),
     },
     "an icon is a picture: it is a resource of its own, not text in a result": {
         "AiMlOpsPlatformImagesResponse.icon_file.type": ("string", None),

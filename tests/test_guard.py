@@ -8,7 +8,6 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from aimlops_server.guard.guard import QUESTION_TTL_S
 from aimlops_server.guard.plan import MAX_PREVIEW_CHARS, Plan, Where
 from aimlops_server.sandbox.app import Sandbox
 from aimlops_server.sandbox.faults import Fault, FaultKind
@@ -205,8 +204,14 @@ async def test_a_client_that_cannot_ask_is_shown_the_plan_and_nothing_is_sent(
     async with session(sandbox, era, clock=clock) as client:
         text = await refused(client, name, arguments)
 
-    why = "This client cannot show the user a form (it does not declare MCP form elicitation), and nothing is changed "
-    assert text.startswith(f"{name} was not sent. {why}without asking. The plan was:\n{name.split('_')[0].upper()} ")
+    plan_id = re.search(r"Plan (\S{4}-\S{4}) awaits", text)
+    assert plan_id
+    start = (
+        f"{name} was not sent. Plan {plan_id[1]} awaits the user's approval. They find it with scp-aimlops-mcp approve "
+        f"{plan_id[1]}, in a terminal of this machine. This client cannot show the user a form: it does not declare "
+        f"MCP form elicitation. The plan:\n{name.split('_')[0].upper()} "
+    )
+    assert text.startswith(start)
     assert f"\nSends: {'POST' if 'create' in name else 'PUT' if 'update' in name else 'DELETE'} https://" in text
     assert PASSWORD not in text
     assert sandbox.changes == ()
@@ -239,7 +244,7 @@ async def test_an_answer_after_ten_minutes_is_too_late(
     sandbox: Sandbox, clock: Clock, era: str, name: str, arguments: dict[str, Any], yes: dict[str, Any]
 ) -> None:
     def reply(_: ElicitRequestFormParams) -> ElicitResult:
-        clock.now_s += QUESTION_TTL_S
+        clock.now_s += 600
         return ElicitResult(action="accept", content=yes)
 
     async with session(sandbox, era, Person(reply), clock=clock) as client:
@@ -249,18 +254,15 @@ async def test_an_answer_after_ten_minutes_is_too_late(
     assert sandbox.changes == ()
 
 
-async def test_an_unanswered_question_ends_by_itself(
-    sandbox: Sandbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unanswered_question_ends_by_itself(sandbox: Sandbox, clock: Clock) -> None:
     """The handshake era's question has no limit in the SDK; ours is 10 minutes, here a moment."""
-    monkeypatch.setattr("aimlops_server.tool.QUESTION_TTL_S", 0.05)
 
     async def never(_: ElicitRequestFormParams) -> ElicitResult:
         await anyio.sleep_forever()
         raise AssertionError
 
     with anyio.fail_after(5):
-        async with session(sandbox, "legacy", Person(never), clock=clock) as client:
+        async with session(sandbox, "legacy", Person(never), clock=clock, plan_ttl_s=0.05) as client:
             text = await refused(client, "delete_platform", DELETE)
 
     assert "the question has expired" in text
@@ -405,7 +407,7 @@ INFERRED: list[tuple[dict[str, Any], str]] = [
     ({"cluster_id": INSTALLED_CLUSTER_ID}, "namespace: advice – a platform is already installed on this cluster"),
     ({"cluster_id": None}, "request: advice – without cluster_id both kubernetes_engine_create_request and node_pool"),
     ({"image_id": MINI_IMAGE_ID}, "image: advice – AIMLOps Platform 1.9.1 is for Mini, not Enterprise"),
-    ({"initial_user_email": None}, "request: advice – the first user's email and password are optional in the API"),
+    ({"initial_user_email": None}, "request: advice – the first user's email is optional in the API"),
 ]
 
 
@@ -430,11 +432,10 @@ async def test_a_dry_run_shows_the_exact_plan_and_sends_no_change(sandbox: Sandb
 
     data = result.structured_content
     assert (data["sent"], data["next"]) == (False, "call again without dry_run; the user is asked")
-    shown = create_arguments(initial_user_password="•••")
     assert data["plan"]["request"] == {
         "method": "POST",
         "url": "https://aimlops-platform.kr-west1.e.samsungsdscloud.com/v1/aimlops-platform",
-        "body": shown,
+        "body": create_arguments(),
     }
     assert [(c["name"], c["finding"]) for c in data["plan"]["checks"]] == [
         ("name", "passed"),
@@ -445,7 +446,7 @@ async def test_a_dry_run_shows_the_exact_plan_and_sends_no_change(sandbox: Sandb
     ]
     assert not real.is_error
     (change,) = sandbox.changes
-    assert json.loads(change.body) == create_arguments()
+    assert json.loads(change.body) == create_arguments(initial_user_password=PASSWORD)
     assert len(person.asked) == 1
 
 
@@ -518,8 +519,11 @@ async def test_a_deleted_platform_is_reported_gone(sandbox: Sandbox, clock: Cloc
 
     assert result.structured_content == {
         "sent": True,
+        "outcome": "committed",
+        "plan_id": result.structured_content["plan_id"],
         "observed": "the platform is gone (the service no longer finds it)",
         "next": "tell the user that it is done",
+        "undo": result.structured_content["undo"],
     }
 
 
@@ -583,7 +587,6 @@ def test_a_preview_is_always_short_and_no_value_starts_a_line(body: dict[str, st
         method="POST",
         url="https://x/y",
         body={"release_name": name, **{re.sub(r"\W", "_", k): v for k, v in body.items()}},
-        body_digest="",
     )
 
     preview = plan.preview()

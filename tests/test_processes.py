@@ -77,7 +77,8 @@ def environment(**values: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.upper().startswith("SCP_") and not name.upper().endswith("_PROXY")
     }
-    return {**own, "PYTHONWARNINGS": "error", **values}
+    state = {name: os.environ[name] for name in ("SCP_MCP_STATE_DIR", "SCP_MCP_SECRET_TEST") if name in os.environ}
+    return {**own, **state, "PYTHONWARNINGS": "error", "SCP_MCP_APPROVAL_WAIT_S": "0", **values}
 
 
 def as_a_shell_shows(returncode: int | None) -> int | None:

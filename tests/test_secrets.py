@@ -14,7 +14,18 @@ from aimlops_server.signing import sign
 from aimlops_tools.models.platforms import CreatePlatform
 from pydantic import SecretStr
 
-from tests.world import PASSWORD, Clock, agrees, create_arguments, declines, make_sandbox, session, settings, text_of
+from tests.world import (
+    PASSWORD,
+    PASSWORD_REFERENCE,
+    Clock,
+    agrees,
+    create_arguments,
+    declines,
+    make_sandbox,
+    session,
+    settings,
+    text_of,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +89,7 @@ def test_nothing_that_holds_a_secret_shows_it() -> None:
     create = CreatePlatform.validate_arguments(create_arguments())
     holders: list[object] = [known, known.keys, create, create.wire("1.1"), create.shown_body(), build_server(known)]
 
-    assert create.secrets() == [PASSWORD]
+    assert create.secret_references() == [PASSWORD_REFERENCE]
     assert clean("".join(f"{holder!r}{holder}" for holder in holders))
     assert clean(known.model_dump_json() + create.model_dump_json())
 

@@ -1,6 +1,7 @@
 """Settings: where each value comes from, what is refused, and that no secret is ever shown."""
 
 import json
+import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,12 @@ DEFAULTS: dict[str, object] = {
     "language": "en-US",
     "read_timeout_s": 30.0,
     "read_only": False,
+    "confirm": "auto",
+    "plan_ttl_s": 600.0,
+    "approval_wait_s": 40.0,
+    "secrets_dir": None,
+    "state_dir": None,
+    "log_format": "text",
 }
 # Setting -> its sources, first wins. A flag comes before all of them.
 SOURCES: dict[str, list[str]] = {
@@ -41,6 +48,12 @@ SOURCES: dict[str, list[str]] = {
     "language": ["SCP_LANGUAGE"],
     "read_timeout_s": ["SCP_MCP_READ_TIMEOUT_S"],
     "read_only": ["SCP_MCP_READ_ONLY"],
+    "confirm": ["SCP_MCP_CONFIRM"],
+    "plan_ttl_s": ["SCP_MCP_PLAN_TTL_S"],
+    "approval_wait_s": ["SCP_MCP_APPROVAL_WAIT_S"],
+    "secrets_dir": ["SCP_MCP_SECRETS_DIR"],
+    "state_dir": ["SCP_MCP_STATE_DIR"],
+    "log_format": ["SCP_MCP_LOG_FORMAT"],
 }
 # As many acceptable values as a setting has sources, and one for the flag.
 VALUES: dict[str, list[str]] = {
@@ -56,6 +69,12 @@ VALUES: dict[str, list[str]] = {
     "language": ["ko-KR", "en-US"],
     "read_timeout_s": ["1.0", "2.0"],
     "read_only": ["True", "False"],
+    "confirm": ["page", "refuse"],
+    "plan_ttl_s": ["1.0", "2.0"],
+    "approval_wait_s": ["1.0", "2.0"],
+    "secrets_dir": [os.path.join("a", "b"), "c"],
+    "state_dir": [os.path.join("a", "b"), "c"],
+    "log_format": ["json", "text"],
 }
 MIXED = [(name, rank) for name, names in SOURCES.items() for rank in range(len(names) + 1)]
 EVERY_SOURCE = [(name, source) for name, names in SOURCES.items() for source in names]
@@ -82,6 +101,11 @@ class Places:
     def write(self, file: str, text: str) -> None:
         self.directory.mkdir(exist_ok=True)
         (self.directory / file).write_text(text, "utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction] reason: pytest uses it
+    monkeypatch.delenv("SCP_MCP_STATE_DIR")
 
 
 @pytest.fixture

@@ -3,15 +3,20 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
 from aimlops_server.app import build_server
+from aimlops_server.audit import AuditLog
 from aimlops_server.client import Retries
+from aimlops_server.guard.desk import Desk
+from aimlops_server.guard.ledger import Ledger
 from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY, Sandbox
 from aimlops_server.sandbox.seed import ENTERPRISE_IMAGE_ID, FREE_CLUSTER_ID
 from aimlops_server.sandbox.transport import SandboxTransport
 from aimlops_server.settings import Settings
+from aimlops_server.vault import Vault
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestURLParams, ElicitResult, TextContent
@@ -20,6 +25,8 @@ from pydantic import SecretStr
 ERAS = ("legacy", "2026-07-28")
 ENDPOINT = "https://aimlops-platform.kr-west1.e.samsungsdscloud.com"
 PASSWORD = "canary-password-7Xq"
+PASSWORD_REFERENCE = "env:SCP_MCP_SECRET_TEST"
+SECRETS = {PASSWORD_REFERENCE: SecretStr(PASSWORD)}
 # Retries at once: what is tested is whether and how often, not how long.
 AT_ONCE = Retries(first_wait_s=0.0, max_wait_s=0.0, jitter_s=0.0)
 
@@ -88,18 +95,26 @@ async def session(
     clock: Clock,
     transport: httpx2.AsyncBaseTransport | None = None,
     network: bool = False,
+    open_browser: Callable[[str], bool] = lambda _: False,
     **values: Any,
 ) -> AsyncGenerator[Client]:
     """A client connected to a server whose network is the sandbox, `transport`, or with `network` the real one."""
     server = build_server(
-        settings(**values),
+        settings(**{"approval_wait_s": 0, **values}),
         transport=None if network else transport or SandboxTransport(sandbox),
         clock_ms=clock.ms,
         clock_s=clock,
         retries=AT_ONCE,
+        settle_waits_s=(0.0, 0.0),
+        open_browser=open_browser,
     )
     async with Client(server, mode=era, elicitation_callback=person) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
         yield client
+
+
+def make_desk(ledger: Ledger, directory: Path, clock: Clock, vault: Vault | None = None) -> Desk:
+    """A desk whose audit log is in `directory`."""
+    return Desk(ledger, vault or Vault({}, None), AuditLog(directory / "audit.jsonl", clock))
 
 
 def text_of(result: CallToolResult) -> str:
@@ -117,7 +132,7 @@ def create_arguments(**changes: Any) -> dict[str, Any]:
         "image_id": ENTERPRISE_IMAGE_ID,
         "cluster_id": FREE_CLUSTER_ID,
         "initial_user_email": "user@example.com",
-        "initial_user_password": PASSWORD,
+        "initial_user_password": PASSWORD_REFERENCE,
     }
     return {"ai_ml_ops_platform_create_request": {**platform, **changes}}
 

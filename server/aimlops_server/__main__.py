@@ -1,12 +1,14 @@
 """The command line: reads it, then runs the app. Heavy imports come after the reading, so that --help is quick."""
 
 import argparse
-import logging
 import math
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from aimlops_server.settings import Settings
 
 EXIT_USAGE = 2
 
@@ -14,29 +16,47 @@ EXIT_USAGE = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aimlops_server").setLevel(logging.INFO)
-
     import anyio
 
-    from aimlops_server.errors import ConfigurationError
+    from aimlops_server.errors import ConfigurationError, NotSent
 
     try:
-        anyio.run(_run, options)
-    except ConfigurationError as error:
+        return _audit(options) if options.command == "audit" else anyio.run(_run, options)
+    except (ConfigurationError, NotSent) as error:
         sys.stderr.write(f"scp-aimlops-mcp: {error.happened}\n")
         return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
-    return 0
+    except BrokenPipeError:
+        return 0  # the reader of the output has seen enough
 
 
-async def _run(options: argparse.Namespace) -> None:
+def _settings(options: argparse.Namespace) -> "Settings":
+    from aimlops_server.logs import log_to_stderr
     from aimlops_server.settings import Settings
 
-    flags = {name: getattr(options, name) for name in _SETTING_FLAGS}
+    settings = Settings.read(**{name: getattr(options, name) for name in _SETTING_FLAGS})
+    log_to_stderr(settings.log_format)
+    return settings.for_sandbox() if options.sandbox else settings
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from aimlops_server import audit_command
+
+    directory = _settings(options).state_path
+    if options.action == "verify":
+        return audit_command.verify_command(directory, sys.stdout)
+    if options.action == "show":
+        return audit_command.show(directory, sys.stdout, options.limit)
+    code = audit_command.export(directory, sys.stdout, options.format)
+    if code:
+        sys.stderr.write("scp-aimlops-mcp: the log is broken; run: scp-aimlops-mcp audit verify\n")
+    return code
+
+
+async def _run(options: argparse.Namespace) -> int:
     # Read before the SDK is imported: a malformed setting is told at once.
-    settings = Settings.read(**flags) if options.command is None else None
+    settings = _settings(options) if options.command in {None, "approve"} else None
 
     from aimlops_server import app
 
@@ -48,9 +68,14 @@ async def _run(options: argparse.Namespace) -> None:
         from aimlops_server.demo import run_demo
 
         await run_demo()
-    elif settings is not None:
+    elif settings is None:
+        raise AssertionError(f"{options.command} has no branch")
+    elif options.command == "approve":
+        return await app.approve(settings, options.plan)
+    else:
         server = app.sandbox_server(settings, speed=options.speed) if options.sandbox else app.build_server(settings)
         await app.serve(server, options.transport, options.host, options.port)
+    return 0
 
 
 # Keys have no flag: a command line is visible to every user of the machine.
@@ -85,7 +110,23 @@ def _parser() -> argparse.ArgumentParser:
         "--profile", choices=("live", "reference"), default="live", help="whose behaviour, where the two differ"
     )
     commands.add_parser("demo", help="watch a platform being created and deleted in the sandbox")
+    approve = commands.add_parser("approve", help="approve or deny a waiting plan in this terminal")
+    approve.add_argument("plan", nargs="?", help="the plan's id; without it the waiting plans are listed")
+    audit = commands.add_parser("audit", help="read and check the audit log")
+    actions = audit.add_subparsers(dest="action", metavar="action", required=True)
+    show = actions.add_parser("show", help="the newest steps")
+    show.add_argument("--limit", type=_at_least_one, default=50, metavar="N", help="how many (default 50)")
+    actions.add_parser("verify", help="check the chain; names the first broken line")
+    export = actions.add_parser("export", help="the whole log on stdout")
+    export.add_argument("--format", choices=("csv", "json"), default="csv", help="default: csv")
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def _address(parser: argparse.ArgumentParser, port: int) -> None:

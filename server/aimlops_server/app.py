@@ -5,14 +5,17 @@ settings ─ open_client ─ ApiClient ─ Planner ─ Guard ─ Tools ─┐
  the network, or the sandbox in memory             Prompts ─┘
 """
 
+import getpass
 import logging
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
+import anyio
 import httpx2
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -34,16 +37,23 @@ from mcp_types import (
 )
 from pydantic import SecretStr
 
+from aimlops_server.audit import FILE_NAME as AUDIT_FILE
+from aimlops_server.audit import AuditLog
 from aimlops_server.client import ApiClient, Retries, open_client
 from aimlops_server.completion import complete
-from aimlops_server.errors import ConfigurationError
-from aimlops_server.guard.guard import Guard
+from aimlops_server.errors import AimlopsError, ConfigurationError
+from aimlops_server.guard.approvals import Approvals, Page, open_browser
+from aimlops_server.guard.desk import Desk
+from aimlops_server.guard.guard import SETTLE_WAITS_S, Guard
+from aimlops_server.guard.ledger import FILE_NAME as LEDGER_FILE
+from aimlops_server.guard.ledger import Ledger
 from aimlops_server.guard.planning import Planner
 from aimlops_server.prompts import get_prompt, list_prompts
 from aimlops_server.resources import TEMPLATES, Resources
 from aimlops_server.serving import serve_http, serve_stdio
 from aimlops_server.settings import Settings
 from aimlops_server.tool import Tools, describe, offered_operations
+from aimlops_server.vault import Vault
 
 if TYPE_CHECKING:
     from aimlops_server.sandbox.app import Sandbox
@@ -75,8 +85,10 @@ def build_server(
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    clock_s: Callable[[], float] = time.monotonic,
+    clock_s: Callable[[], float] = time.time,
     retries: Retries | None = None,
+    settle_waits_s: Sequence[float] = SETTLE_WAITS_S,
+    open_browser: Callable[[str], bool] = open_browser,
 ) -> Server[Parts]:
     """The MCP server. Nothing is sent until the first call; `transport` replaces the network."""
     if settings.api_version == "1.0":
@@ -86,9 +98,36 @@ def build_server(
 
     @asynccontextmanager
     async def lifespan(_: Server[Parts]) -> AsyncGenerator[Parts]:
-        async with open_client(settings, clock_ms, transport=transport, retries=retries) as api:
-            guard = Guard(api, Planner(settings, api), clock_s)
-            yield Parts(api, Tools(api, guard, offered), Resources(api))
+        ledger = Ledger(settings.state_path, clock_s)
+        vault = Vault(os.environ, settings.secrets_dir)
+        audit = AuditLog(settings.state_path / AUDIT_FILE, clock_s)
+        async with (
+            open_client(settings, clock_ms, transport=transport, retries=retries) as api,
+            aclosing(ledger),
+            anyio.create_task_group() as group,
+        ):
+            guard = Guard(
+                api=api,
+                planner=Planner(settings, api, _asker()),
+                ledger=ledger,
+                audit=audit,
+                vault=vault,
+                clock_s=clock_s,
+                ttl_s=settings.plan_ttl_s,
+                settle_waits_s=settle_waits_s,
+            )
+
+            def make_page() -> Page:
+                from aimlops_server.guard.page.server import ApprovalPage  # no web page is part of a plain start
+
+                return ApprovalPage(ledger, Desk(ledger, vault, audit), clock_s, settings.language)
+
+            approvals = Approvals(group, make_page, open_browser)
+            tools = Tools(api, guard, approvals, offered, settings.confirm, settings.approval_wait_s)
+            if (settings.state_path / LEDGER_FILE).exists() and settings.access_key and settings.secret_key:
+                group.start_soon(_recover, guard)
+            yield Parts(api, tools, Resources(api))
+            group.cancel_scope.cancel()
 
     async def list_tools(_: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
         return listed
@@ -130,6 +169,33 @@ def build_server(
         on_get_prompt=prompt,
         on_completion=completion,
     )
+
+
+async def approve(settings: Settings, plan_id: str | None) -> int:
+    """Decide about a waiting plan in the controlling terminal; returns the exit code."""
+    from aimlops_server.guard.terminal import approve_in_terminal
+
+    ledger = Ledger(settings.state_path, time.time)
+    audit = AuditLog(settings.state_path / AUDIT_FILE, time.time)
+    async with aclosing(ledger):
+        desk = Desk(ledger, Vault(os.environ, settings.secrets_dir), audit)
+        return await approve_in_terminal(ledger, desk, plan_id, time.time)
+
+
+async def _recover(guard: Guard) -> None:
+    """Settle what a dead process left behind; the tools do it again for their own target if this fails."""
+    try:
+        await guard.recover()
+    except AimlopsError as error:
+        log.warning("changes of an earlier process could not be settled: %s", error.happened)
+
+
+def _asker() -> str:
+    """Who asks on this machine: the operating system's user."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown user"
 
 
 def sandbox_server(settings: Settings, *, speed: float) -> Server[Parts]:

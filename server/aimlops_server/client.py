@@ -6,7 +6,7 @@ nothing below, sends it again. Knows nothing of MCP.
 
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -20,7 +20,7 @@ import stamina
 from aimlops_tools import Effect, Operation, WireRequest
 from aimlops_tools.operation import Answer, UnsupportedField
 from aimlops_tools.text import plain
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from aimlops_server.errors import (
     AimlopsError,
@@ -90,14 +90,14 @@ class ApiClient:
         self._clock_ms = clock_ms
         self._retries = retries
 
-    def wire(self, operation: Operation[AnswerT]) -> WireRequest:
-        """The exact request of an operation under the configured API version.
+    def wire(self, operation: Operation[AnswerT], secrets: Mapping[str, SecretStr] | None = None) -> WireRequest:
+        """The exact request of an operation under the configured API version; without `secrets`, with references.
 
         Raises:
             InvalidArguments: a field is set that this API version does not have.
         """
         try:
-            return operation.wire(self._settings.api_version)
+            return operation.wire(self._settings.api_version, secrets)
         except UnsupportedField as error:
             raise InvalidArguments(str(error), "correct the arguments and call again") from None
 
@@ -126,8 +126,8 @@ class ApiClient:
             raise last.error from None
         raise AssertionError("stamina ends by returning or raising")
 
-    async def change(self, operation: Operation[AnswerT]) -> AnswerT:
-        """Send a change, exactly once.
+    async def change(self, operation: Operation[AnswerT], secrets: Mapping[str, SecretStr] | None = None) -> AnswerT:
+        """Send a change, exactly once. `secrets` are the values of its references.
 
         Raises:
             ConfigurationError, InvalidArguments: nothing was sent.
@@ -135,7 +135,7 @@ class ApiClient:
             Refused: the service said no; nothing was changed.
             OutcomeUnknown: it was sent, and whether it happened is not known.
         """
-        request = self.wire(operation)
+        request = self.wire(operation, secrets or {})
         try:
             received = await self._send(request)
         except _Lost as lost:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import anyio
+from anyio import TemporaryDirectory
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -45,14 +46,20 @@ class Demo:
         """Tell the story; ends with an AssertionError if the server behaves otherwise than told."""
         self.heading("An MCP client connects over stdio to: scp-aimlops-mcp --sandbox")
         command = ["-m", "aimlops_server", "--sandbox", "--speed", str(SPEED)]
-        parameters = StdioServerParameters(command=sys.executable, args=command)
+        async with TemporaryDirectory(prefix="scp-aimlops-demo-") as state:
+            own = {"SCP_MCP_SECRET_DEMO": "only-for-the-sandbox-1", "SCP_MCP_STATE_DIR": state}
+            parameters = StdioServerParameters(command=sys.executable, args=command, env={**os.environ, **own})
+            await self.tell(parameters)
+        self.heading("That was the sandbox: nothing left this machine")
+
+    async def tell(self, parameters: StdioServerParameters) -> None:
+        """The story, with one connection."""
         async with Client(stdio_client(parameters), elicitation_callback=self.answer) as client:
             tools = (await client.list_tools()).tools
             self.console.print(f"{len(tools)} tools: {', '.join(tool.name for tool in tools)}")
             release_id = await self.provision(client)
             if release_id:
                 await self.remove(client, release_id)
-        self.heading("That was the sandbox: nothing left this machine")
 
     async def provision(self, client: Client) -> str | None:
         """From a wish to a running platform; None when the viewer says no."""
@@ -67,7 +74,7 @@ class Demo:
                 "image_id": images["contents"][0]["image_id"],
                 "cluster_id": "a1d48dd8d3e5e2c386e698420defd030",
                 "initial_user_email": "lead@example.com",
-                "initial_user_password": "only-for-the-sandbox-1",
+                "initial_user_password": "env:SCP_MCP_SECRET_DEMO",
             }
         }
         self.script = [{"confirm": True}]

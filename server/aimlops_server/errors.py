@@ -8,6 +8,7 @@ AimlopsError
 ├── Refused              the service said no (4xx)
 ├── ServiceFailed        the service failed on a read (5xx)
 ├── BadAnswer            a read's answer cannot be used
+├── NotApplied           a change was sent, its answer lost, and reading back shows that it did not happen
 └── OutcomeUnknown       a change was sent and its outcome is not known
 
 Every error says what happened, whether anything changed, and what to do next.
@@ -72,6 +73,10 @@ class ServiceFailed(AimlopsError):
 
 class BadAnswer(AimlopsError):
     """A read's answer is not what the API promises."""
+
+
+class NotApplied(AimlopsError):
+    """A change went out, its answer was lost, and a look shows that it did not happen."""
 
 
 class OutcomeUnknown(AimlopsError):

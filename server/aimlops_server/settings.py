@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
+import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -111,6 +112,39 @@ class Settings(BaseSettings):
         description="Removes the three changing tools",
     )
 
+    confirm: Literal["auto", "page", "refuse"] = Field(
+        default="auto",
+        validation_alias=_from("SCP_MCP_CONFIRM"),
+        description="auto: the client's form, else the page; page: always the page; refuse: plans only",
+    )
+    plan_ttl_s: float = Field(
+        default=600.0,
+        gt=0,
+        le=86_400,
+        validation_alias=_from("SCP_MCP_PLAN_TTL_S"),
+        description="Seconds a plan waits for a decision",
+    )
+    approval_wait_s: float = Field(
+        default=40.0,
+        ge=0,
+        le=3_600,
+        validation_alias=_from("SCP_MCP_APPROVAL_WAIT_S"),
+        description="Seconds a call waits for a decision on the page or in a terminal",
+    )
+    secrets_dir: Path | None = Field(
+        default=None,
+        validation_alias=_from("SCP_MCP_SECRETS_DIR"),
+        description="Directory of the files that file:<name> names, each with mode 0600",
+    )
+    state_dir: Path | None = Field(
+        default=None,
+        validation_alias=_from("SCP_MCP_STATE_DIR"),
+        description="Directory of the ledger and the audit log; default: the system's place for state",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", validation_alias=_from("SCP_MCP_LOG_FORMAT"), description="Log lines on stderr"
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -174,6 +208,15 @@ class Settings(BaseSettings):
                 f"not {self.region[:20]!r}"
             )
         return self
+
+    def for_sandbox(self) -> "Settings":
+        """The same settings, keeping the sandbox's plans apart from the real ones."""
+        return self.model_copy(update={"state_dir": self.state_path / "sandbox"})
+
+    @property
+    def state_path(self) -> Path:
+        """Where the ledger and the audit log are."""
+        return self.state_dir or platformdirs.user_state_path("scp-aimlops-mcp")
 
     @property
     def base_url(self) -> str:

@@ -1,13 +1,15 @@
 """An operation as an MCP tool: schema, hints, call, result. One path for all of them, in both protocol eras."""
 
 import json
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import anyio
 from aimlops_tools import OPERATIONS, Effect, Operation
 from aimlops_tools.fields import Check, Listing, Paged
+from aimlops_tools.models.platforms import CreatePlatform
 from aimlops_tools.operation import Answer
 from aimlops_tools.schema import answer_schema, request_schema
 from aimlops_tools.text import plain
@@ -18,8 +20,9 @@ from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
     ElicitRequest,
-    ElicitRequestFormParams,
+    ElicitRequestURLParams,
     ElicitResult,
+    InputRequests,
     InputRequiredResult,
     TextContent,
     Tool,
@@ -27,16 +30,20 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
+from aimlops_server import logs
 from aimlops_server.arguments import parse_arguments
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, NotSent
-from aimlops_server.guard.guard import QUESTION_TTL_S, Done, Guard, expired
-from aimlops_server.guard.plan import Plan
+from aimlops_server.guard.approvals import Approvals
+from aimlops_server.guard.guard import Done, Guard, Proposal
+from aimlops_server.guard.ledger import Status
 from aimlops_server.guard.question import question
 
 # From this revision on a question travels in the call's result and the answer in a second call.
 STATELESS_ERA = "2026-07-28"
 QUESTION_KEY = "confirm"
+# The state of a call whose question was a link to the approval page: the plan is found by its content.
+ON_PAGE = "page"
 MAX_ITEMS_SHOWN = 100
 
 _DRY_RUN = {"type": "boolean", "default": False, "description": "Return the exact plan, send no change"}
@@ -45,6 +52,9 @@ _CHANGE_RESULT = {
     "type": "object",
     "properties": {
         "sent": {"type": "boolean"},
+        "outcome": {"type": "string"},
+        "plan_id": {"type": "string"},
+        "undo": {"type": "object"},
         "plan": {"type": "object"},
         "observed": {"type": "string"},
         "platform": {"type": "object"},
@@ -61,7 +71,10 @@ class Tools:
 
     api: ApiClient
     guard: Guard
+    approvals: Approvals
     offered: Mapping[str, type[Operation[Any]]]
+    confirm: Literal["auto", "page", "refuse"]
+    approval_wait_s: float
 
     async def call(
         self, ctx: ServerRequestContext[Any], params: CallToolRequestParams
@@ -70,6 +83,7 @@ class Tools:
         operation_class = self.offered.get(params.name)
         if operation_class is None:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {plain(params.name, 80)}")
+        logs.call_id.set(secrets.token_hex(4))
         try:
             arguments = dict(params.arguments or {})
             if operation_class.spec.effect is Effect.READ:
@@ -107,47 +121,142 @@ class Tools:
                     "next": "correct what stops it" if plan.stops else "call again without dry_run; the user is asked",
                 }
             )
-        if params.request_state is not None and (answer := (params.input_responses or {}).get(QUESTION_KEY)):
-            if not isinstance(answer, ElicitResult):
-                raise NotSent("The answer is not one to the question that was asked.", "call again from the start")
-            return _done(await self.guard.settle(params.request_state, operation, answer))
-        token, plan = await self.guard.propose(operation)
+        answer = _answer_to_question(params)
+        if params.request_state not in {None, ON_PAGE} and answer is not None:
+            return _done(await self.guard.answer(params.request_state or "", operation, answer))
+        by_form = self.confirm == "auto" and _why_no_form(ctx) is None and not _needs_page(operation)
+        proposal = await self.guard.propose(operation, reuse=not by_form)
+        if isinstance(proposal, Done):
+            return _done(proposal)
+        if by_form:
+            return await self._by_form(ctx, proposal)
+        if self.confirm == "refuse":
+            await self.guard.give_up(proposal, "SCP_MCP_CONFIRM=refuse")
+            raise NotSent(
+                f"This server shows plans only (SCP_MCP_CONFIRM=refuse). The plan was:\n{proposal.plan.preview()}",
+                "tell the user",
+            )
+        return await self._on_page(ctx, proposal, answer)
+
+    async def _by_form(
+        self, ctx: ServerRequestContext[Any], proposal: Proposal
+    ) -> CallToolResult | InputRequiredResult:
+        """Ask in the client's own form: within this call, or, in the stateless era, as this call's result."""
+        await self.guard.shown(proposal, "form")
+        form = question(proposal.plan)
+        if ctx.protocol_version >= STATELESS_ERA:
+            requests: InputRequests = {QUESTION_KEY: ElicitRequest(params=form)}
+            return InputRequiredResult(input_requests=requests, request_state=self.guard.ask(proposal))
+        # The SDK sets no limit of its own.
+        answer: ElicitResult | None = None
         try:
-            if reason := _why_not_askable(ctx):
+            with anyio.move_on_after(self.guard.ttl_s):
+                answer = await ctx.session.elicit_form(form.message, form.requested_schema, ctx.request_id)
+        except (MCPError, ValidationError):
+            await self.guard.give_up(proposal, "the client failed to ask")
+            raise NotSent("The client could not ask the user, or its answer was malformed.", "tell the user") from None
+        if answer is None:
+            await self.guard.give_up(proposal, "nobody answered")
+            raise self.guard.expired()
+        return _done(await self.guard.decide_by_form(proposal, answer))
+
+    async def _on_page(
+        self, ctx: ServerRequestContext[Any], proposal: Proposal, answer: ElicitResult | None
+    ) -> CallToolResult | InputRequiredResult:
+        """Ask on the approval page or in a terminal: wait for a while, then let the assistant call again."""
+        entry = proposal.entry
+        if entry.status != Status.APPROVED:
+            found = f"scp-aimlops-mcp approve {entry.id}, in a terminal of this machine"
+            if answer is not None and answer.action != "accept":
+                raise NotSent(f"The user did not open the page of plan {entry.id}.", _LATER.format(found=found))
+            if answer is None and _can_open_urls(ctx):
+                return await self._offer_link(ctx, proposal)
+            if answer is not None or await self.approvals.open(entry.id):
+                found = f"the page in the user's browser, or {found}"
+            elif proposal.plan.asks_password:
                 raise NotSent(
-                    f"{reason}, and nothing is changed without asking. The plan was:\n{plan.preview()}",
-                    "tell the user; a client that supports MCP form elicitation can ask them",
+                    "initial_user_password was left out, and there is no browser here to ask the user for it.",
+                    "give a reference, env:SCP_MCP_SECRET_<NAME> or file:<name>, which the user sets up",
                 )
-            form = question(plan)
-            if ctx.protocol_version >= STATELESS_ERA:
-                waiting, token = token, ""
-                return InputRequiredResult(
-                    input_requests={QUESTION_KEY: ElicitRequest(params=form)}, request_state=waiting
-                )
-            return _done(await self.guard.settle(token, operation, await _ask(ctx, form)))
-        finally:
-            self.guard.withdraw(token)
+            await self.guard.shown(proposal, "page")
+            status = await self.guard.decision(
+                entry, self.approval_wait_s, _progress(ctx, self.approval_wait_s, entry.id)
+            )
+            if status is not Status.APPROVED:
+                raise _undecided(proposal, status, found, _why_no_form(ctx))
+        return _done(await self.guard.execute(proposal))
+
+    async def _offer_link(
+        self, ctx: ServerRequestContext[Any], proposal: Proposal
+    ) -> CallToolResult | InputRequiredResult:
+        """Let the client show the link to the user, not to the model. Accepting means opened, not approved."""
+        link = await self.approvals.link(proposal.entry.id)
+        message = f"Approve or deny plan {proposal.entry.id} on this page: {proposal.plan.headline}"
+        if ctx.protocol_version >= STATELESS_ERA:
+            url = ElicitRequestURLParams(message=message, url=link, elicitation_id=proposal.entry.id)
+            return InputRequiredResult(input_requests={QUESTION_KEY: ElicitRequest(params=url)}, request_state=ON_PAGE)
+        answer = ElicitResult(action="cancel")
+        try:
+            with anyio.move_on_after(self.approval_wait_s):
+                answer = await ctx.session.elicit_url(message, link, proposal.entry.id, ctx.request_id)
+        except (MCPError, ValidationError):
+            pass
+        return await self._on_page(ctx, proposal, answer)
 
 
-async def _ask(ctx: ServerRequestContext[Any], form: ElicitRequestFormParams) -> ElicitResult:
-    """Ask within the call, as the handshake era does. The SDK sets no limit of its own."""
-    try:
-        with anyio.fail_after(QUESTION_TTL_S):
-            return await ctx.session.elicit_form(form.message, form.requested_schema, ctx.request_id)
-    except TimeoutError:
-        raise expired() from None
-    except (MCPError, ValidationError):
-        raise NotSent("The client could not ask the user, or its answer was malformed.", "tell the user") from None
+_LATER = "the user can still decide with {found}; then call again with the same arguments"
 
 
-def _why_not_askable(ctx: ServerRequestContext[Any]) -> str | None:
+def _answer_to_question(params: CallToolRequestParams) -> ElicitResult | None:
+    answer = (params.input_responses or {}).get(QUESTION_KEY)
+    return answer if params.request_state is not None and isinstance(answer, ElicitResult) else None
+
+
+def _needs_page(operation: Operation[Any]) -> bool:
+    """A password is typed on the page alone: a form's answer passes through the client."""
+    return isinstance(operation, CreatePlatform) and not operation.secret_references()
+
+
+def _undecided(proposal: Proposal, status: Status, found: str, why_no_form: str | None) -> NotSent:
+    plan_id = proposal.entry.id
+    match status:
+        case Status.WAITING:
+            why = f" This client cannot show the user a form: {why_no_form}." if why_no_form else ""
+            return NotSent(
+                f"Plan {plan_id} awaits the user's approval. They find it with {found}.{why} The plan:\n"
+                f"{proposal.plan.preview()}",
+                "tell the user, and call again with the same arguments once they have decided",
+            )
+        case Status.DENIED:
+            return NotSent(f"The user denied plan {plan_id}.", "respect it: do not call again unless they ask for it")
+        case Status.EXPIRED:
+            return NotSent(f"Plan {plan_id} expired before anyone decided.", "call again if the user still wants it")
+        case _:
+            return NotSent(f"Plan {plan_id} was already used.", "look at what it did before you call again")
+
+
+def _progress(ctx: ServerRequestContext[Any], total_s: float, plan_id: str) -> Callable[[float], Awaitable[None]]:
+    async def tell(waited_s: float) -> None:
+        await ctx.session.report_progress(waited_s, total_s, f"plan {plan_id} awaits the user's approval")
+
+    return tell
+
+
+def _can_open_urls(ctx: ServerRequestContext[Any]) -> bool:
+    capabilities = ctx.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    way_back = ctx.protocol_version >= STATELESS_ERA or ctx.session.can_send_request
+    return elicitation is not None and elicitation.url is not None and way_back
+
+
+def _why_no_form(ctx: ServerRequestContext[Any]) -> str | None:
     """Why this client cannot show a form now; None when it can. A bare `elicitation: {}` means forms."""
     capabilities = ctx.session.client_capabilities
     elicitation = capabilities.elicitation if capabilities else None
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):
-        return "This client cannot show the user a form (it does not declare MCP form elicitation)"
+        return "it does not declare MCP form elicitation"
     if ctx.protocol_version < STATELESS_ERA and not ctx.session.can_send_request:
-        return "This connection cannot carry a question to the user"
+        return "its connection cannot carry a question"
     return None
 
 
@@ -218,7 +327,15 @@ def _paging(operation: Operation[Any], listing: Listing[Any]) -> dict[str, Any]:
 
 def _done(done: Done) -> CallToolResult:
     gone = done.observed.gone
-    data: dict[str, Any] = {"sent": True, "observed": done.observed.words, "next": _TELL if gone else _FOLLOW}
+    data: dict[str, Any] = {
+        "sent": True,
+        "outcome": "committed (confirmed by reading back)" if done.settled else "committed",
+        "plan_id": done.entry_id,
+        "observed": done.observed.words,
+        "next": _TELL if gone else _FOLLOW,
+    }
+    if done.undo:
+        data["undo"] = done.undo
     if done.request_id:
         data["request_id"] = done.request_id
     if done.observed.platform:
@@ -240,6 +357,3 @@ def _result(data: dict[str, Any]) -> CallToolResult:
 
 def _text(text: str) -> TextContent:
     return TextContent(type="text", text=text)
-
-
-__all__ = ["Plan", "Tools", "describe", "offered_operations"]

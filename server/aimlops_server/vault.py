@@ -62,14 +62,16 @@ def _read(directory: Path, name: str, reference: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise InvalidArguments(f"{reference}: cannot be read ({error.strerror}).", _CORRECT) from None
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(file.fileno())
+    try:
+        about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             raise InvalidArguments(f"{reference}: is not a plain file.", _CORRECT)
         # Windows has no such mode bits; there the directory's own permissions protect the file.
         if os.name == "posix" and about.st_mode & 0o077:
             raise InvalidArguments(f"{reference}: others can read it; its mode must be 0600.", _CORRECT)
-        content = file.read(MAX_SECRET_BYTES + 1)
+        content = os.read(descriptor, MAX_SECRET_BYTES + 1)
+    finally:
+        os.close(descriptor)
     try:
         text = content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:

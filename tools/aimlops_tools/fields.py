@@ -1,10 +1,11 @@
 """Each field that more than one declaration uses, once: its type, limits and description."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, SerializationInfo
 
-from aimlops_tools.operation import HIDDEN, Answer, Arguments, Operation
+from aimlops_tools.operation import Answer, Arguments, Operation
 from aimlops_tools.text import Text
 
 ItemT = TypeVar("ItemT", bound=Answer)
@@ -23,9 +24,9 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _reveal_or_hide(secret: SecretStr, info: SerializationInfo) -> str:
-    reveal: object = cast("dict[str, object]", info.context or {}).get("reveal")
-    return secret.get_secret_value() if reveal is True else HIDDEN
+def _resolved(reference: str, info: SerializationInfo) -> str:
+    secrets = cast("dict[str, Mapping[str, SecretStr] | None]", info.context or {}).get("secrets")
+    return reference if secrets is None else secrets[reference].get_secret_value()
 
 
 ReleaseId = Annotated[
@@ -45,7 +46,11 @@ CheckedProductType = Annotated[
     Literal["enterprise", "mini"], BeforeValidator(_lower), Field(description="Product type to be installed")
 ]
 EndpointType = Literal["Public", "Private"]
-Secret = Annotated[SecretStr, PlainSerializer(_reveal_or_hide, return_type=str)]
+Secret = Annotated[
+    str,
+    Field(pattern=r"^(env:SCP_MCP_SECRET_[A-Z0-9_]{1,64}|file:[A-Za-z0-9][A-Za-z0-9._-]{0,99})$"),
+    PlainSerializer(_resolved, return_type=str),
+]
 
 
 class Paged(Arguments):

@@ -8,7 +8,7 @@ or body) follows from the path template and the method.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
 
 API_VERSIONS = ("1.0", "1.1", "1.2")
-HIDDEN = "•••"
 
 
 class Effect(StrEnum):
@@ -37,6 +36,10 @@ class UnsupportedField(ValueError):
             f"{path}: exists from API version {since} on, and this server uses {version}; "
             f"leave it out, or set SCP_API_VERSION={since}"
         )
+
+
+class SecretMark:
+    """Marks a field that holds a reference to a secret, never the secret."""
 
 
 class Since(str):
@@ -61,16 +64,26 @@ class Arguments(BaseModel):
     @classmethod
     def _can_be_written(cls, value: object) -> object:
         # Python's JSON readers let through what no request can carry.
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
         try:
-            _ = json.dumps(text, ensure_ascii=False, allow_nan=False, default=repr).encode()
+            _ = json.dumps(value, ensure_ascii=False, allow_nan=False, default=repr).encode()
         except (ValueError, RecursionError):
             raise ValueError("half a character, NaN, or too long a number cannot be sent") from None
         return value
 
-    def to_wire(self, *, reveal_secrets: bool) -> dict[str, Any]:
-        """The set fields under their wire names; secrets as they are, or as dots."""
-        return self.model_dump(mode="json", exclude_none=True, context={"reveal": reveal_secrets})
+    def to_wire(self, secrets: Mapping[str, SecretStr] | None = None) -> dict[str, Any]:
+        """The set fields under their wire names. References to secrets stay, or are replaced from `secrets`."""
+        return self.model_dump(mode="json", exclude_none=True, context={"secrets": secrets})
+
+    def secret_references(self) -> list[str]:
+        """The references to secrets in this request."""
+        found: list[str] = []
+        for name, info in type(self).model_fields.items():
+            value: object = getattr(self, name)
+            if isinstance(value, str) and any(isinstance(m, SecretMark) for m in info.metadata):
+                found.append(value)
+            elif isinstance(value, Arguments):
+                found += value.secret_references()
+        return found
 
     def refuse_newer_fields(self, version: str, path: str = "") -> None:
         """Raise UnsupportedField when a set field is newer than `version`."""
@@ -151,15 +164,15 @@ class Operation(Arguments, Generic[AnswerT_co]):
     def title(cls) -> str:
         return cls.tool_name().replace("_", " ").capitalize()
 
-    def wire(self, configured_version: str) -> WireRequest:
-        """The exact request.
+    def wire(self, configured_version: str, secrets: Mapping[str, SecretStr] | None = None) -> WireRequest:
+        """The exact request; without `secrets` their references stand in it.
 
         Raises:
             UnsupportedField: a field is set that this API version does not have.
         """
         version = self.spec.version(configured_version)
         self.refuse_newer_fields(version)
-        values = self.to_wire(reveal_secrets=True)
+        values = self.to_wire(secrets)
         target = self.spec.path
         for name in self.spec.path_names:
             target = target.replace("{" + name + "}", quote(str(values.pop(name)), safe=""))
@@ -170,15 +183,11 @@ class Operation(Arguments, Generic[AnswerT_co]):
         return WireRequest(self.spec.method, f"{target}?{query}" if query else target, version)
 
     def shown_body(self) -> dict[str, Any] | None:
-        """The body a person may see: secrets as dots. None when the request has no body."""
+        """The body a person may see: references in place of secrets. None when the request has no body."""
         if self.spec.method not in {"POST", "PUT"}:
             return None
-        values = self.to_wire(reveal_secrets=False)
+        values = self.to_wire()
         return {k: v for k, v in values.items() if k not in self.spec.path_names}
-
-    def secrets(self) -> list[str]:
-        """The secret values in this request, so that an error can be searched for them."""
-        return list(_secrets_in(self))
 
     @classmethod
     def validate_arguments(cls, arguments: dict[str, Any]) -> Self:
@@ -188,17 +197,6 @@ class Operation(Arguments, Generic[AnswerT_co]):
 
 def _query_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _secrets_in(arguments: Arguments) -> list[str]:
-    found: list[str] = []
-    for name in type(arguments).model_fields:
-        value: object = getattr(arguments, name)
-        if isinstance(value, SecretStr):
-            found.append(value.get_secret_value())
-        elif isinstance(value, Arguments):
-            found += _secrets_in(value)
-    return found
 
 
 OPERATIONS: dict[str, type[Operation[Any]]] = {}

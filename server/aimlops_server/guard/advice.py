@@ -24,8 +24,8 @@ def _advice(create: CreatePlatform, api_version: str) -> Iterator[str]:
             "without cluster_id both kubernetes_engine_create_request and node_pool_create_request are needed for a "
             "new cluster"
         )
-    if not (platform.initial_user_email and platform.initial_user_password):
-        yield "the first user's email and password are optional in the API, but nobody can log in without them"
+    if not platform.initial_user_email:
+        yield "the first user's email is optional in the API, but nobody can log in without it"
     if engine:
         yield from _engine_advice(engine, pool)
     if pool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import SecretStr
 
+from aimlops_server.audit import AuditLog
 from aimlops_server.errors import NotSent
 from aimlops_server.guard.ledger import Entry, Ledger
 from aimlops_server.guard.plan import Plan
@@ -14,11 +15,12 @@ MIN_PASSWORD_CHARS = 1
 
 
 class Desk:
-    """Takes decisions. `clock_s` is Unix seconds."""
+    """Takes decisions, for the ledger and the audit log."""
 
-    def __init__(self, ledger: Ledger, vault: Vault) -> None:
+    def __init__(self, ledger: Ledger, vault: Vault, audit: AuditLog) -> None:
         self.ledger = ledger
         self._vault = vault
+        self._audit = audit
 
     async def approve(self, entry: Entry, typed: Mapping[str, str], by: str, password: SecretStr | None = None) -> None:
         """Record a person's yes.
@@ -37,6 +39,7 @@ class Desk:
         if not await self.ledger.decide(entry.id, approve=True, by=by):
             self._vault.take_typed(entry.id)
             raise NotSent("This plan was decided already, or has expired.", "look at the list of plans")
+        await self._audit.append("approved", entry.id, tool=entry.tool, target=entry.target, by=by)
 
     async def deny(self, entry: Entry, by: str) -> None:
         """Record a person's no.
@@ -46,3 +49,4 @@ class Desk:
         """
         if not await self.ledger.decide(entry.id, approve=False, by=by):
             raise NotSent("This plan was decided already, or has expired.", "look at the list of plans")
+        await self._audit.append("declined", entry.id, tool=entry.tool, target=entry.target, by=by)

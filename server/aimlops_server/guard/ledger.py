@@ -216,9 +216,9 @@ class Ledger:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             owners = self._directory / OWNERS
-            owners.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.name == "posix":
-                self._directory.chmod(0o700)
+            # mkdir gives its mode to the last part alone.
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owners.mkdir(mode=0o700, exist_ok=True)
             path = self._directory / FILE_NAME
             # Created with its mode before SQLite sees it; its -wal and -shm files take the same mode.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))

@@ -60,18 +60,23 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One change, ready to be confirmed. `typed` is what a person must type, by form field; empty: a yes is enough."""
+    """One change, ready to be confirmed.
+
+    `target` is what it changes. `typed` is what a person must type, by form field; empty: a yes is enough. `undo` is
+    how to take it back. With `asks_password` the person also types the first user's password, on the page alone.
+    """
 
     headline: str
     where: Where
     method: str
     url: str
     body: Mapping[str, Any] | None
-    body_digest: str = field(repr=False)
+    target: str = ""
     lost: tuple[str, ...] = ()
     live: Mapping[str, str] = field(default_factory=dict[str, str])
     checks: tuple[Check, ...] = ()
     typed: Mapping[str, str] = field(default_factory=dict[str, str])
+    undo: Mapping[str, Any] | None = None
     asks_password: bool = False
     asker: str = ""
 
@@ -100,8 +105,8 @@ class Plan:
         return tuple(check for check in self.checks if check.finding is Finding.STOP)
 
     def shown(self) -> dict[str, Any]:
-        """The plan as data, for a tool's result. Secrets are dots already."""
-        return {
+        """The plan as data, for a tool's result."""
+        plan = {
             "headline": self.headline,
             "where": asdict(self.where),
             "request": {"method": self.method, "url": self.url, "body": self.body},
@@ -110,6 +115,7 @@ class Plan:
             "checks": [{"name": c.name, "finding": c.finding.value, "detail": c.detail} for c in self.checks],
             "to_confirm": "the user types: " + ", ".join(self.typed) if self.typed else "the user says yes",
         }
+        return plan if self.undo is None else {**plan, "undo": dict(self.undo)}
 
     def preview(self) -> str:
         """The question, most important first, in under MAX_PREVIEW_CHARS characters."""

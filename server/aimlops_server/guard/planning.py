@@ -1,6 +1,5 @@
 """Makes the plan of a change by reading what it touches. Sends reads only."""
 
-import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -30,10 +29,13 @@ from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, Refused
 from aimlops_server.guard.advice import shape_advice
 from aimlops_server.guard.plan import Check, Finding, Plan, Where, quoted
+from aimlops_server.guard.undo import undo_delete, undo_update
 from aimlops_server.paging import MAX_ITEMS, walk
 from aimlops_server.settings import Settings
 
 NAMES_SHOWN = 8
+# Stands in a shown request for the password that a person types on the approval page.
+TYPED_ON_PAGE = "(typed on the approval page)"
 # The service's code for a well-formed id that it does not know (facts 5).
 NO_SUCH_ONE = "PRODUCT-AI-ANALYTICS-USER-0002"
 T = TypeVar("T")
@@ -45,6 +47,7 @@ class Planner:
 
     settings: Settings
     api: ApiClient
+    asker: str
 
     async def plan(self, operation: Operation[Any]) -> Plan:
         """The plan of a change as things stand now.
@@ -62,15 +65,24 @@ class Planner:
             case _:
                 raise TypeError(f"{operation.tool_name()} has no plan: declare one here")
 
+    def where(self, operation: Operation[Any] | None) -> Where:
+        """Where a change goes.
+
+        Raises:
+            ConfigurationError: the keys are missing.
+        """
+        version = self.settings.api_version
+        return Where.of(self.settings, operation.spec.version(version) if operation else version)
+
     def _plan(self, operation: Operation[Any], headline: str, **shown: Any) -> Plan:
         request = self.api.wire(operation)
         return Plan(
             headline=headline,
-            where=Where.of(self.settings, request.version),
+            where=self.where(operation),
             method=request.method,
             url=self.settings.base_url + request.target,
             body=operation.shown_body(),
-            body_digest=hashlib.sha256(request.body or b"").hexdigest(),
+            asker=self.asker,
             **shown,
         )
 
@@ -81,11 +93,14 @@ class Planner:
         on = "a new cluster" if engine is None else f"new cluster {quoted(engine.kubernetes_engine_name)}"
         if platform.cluster_id:
             on = f"existing cluster {platform.cluster_id}"
+        asks_password = platform.initial_user_password is None
         return self._plan(
-            create,
+            create.with_password_reference(TYPED_ON_PAGE) if asks_password else create,
             f"CREATE {platform.ai_ml_ops_platform_type} platform {quoted(platform.release_name)} on {on}. "
             "It costs money every hour until it is deleted.",
+            target=target_of(create),
             checks=(*await self._preflight(create), *shape_advice(create, version)),
+            asks_password=asks_password,
         )
 
     async def _preflight(self, create: CreatePlatform) -> list[Check]:
@@ -177,8 +192,10 @@ class Planner:
         return self._plan(
             update,
             f"UPDATE platform {quoted(live.release_name)}: {', '.join(changes)}.",
+            target=target_of(update),
             lost=tuple(lost),
             live=_live(live),
+            undo=undo_update(update, live),
         )
 
     async def _delete(self, delete: DeletePlatform) -> Plan:
@@ -195,7 +212,15 @@ class Planner:
             )
             lost += await _all_at_once(lambda: self._others(live), lambda: self._nodes(live.cluster_id))
             lost.append("every other workload on the cluster")
-        return self._plan(delete, headline, lost=tuple(lost), live=_live(live), typed=typed)
+        return self._plan(
+            delete,
+            headline,
+            target=target_of(delete),
+            lost=tuple(lost),
+            live=_live(live),
+            typed=typed,
+            undo=undo_delete(delete, live),
+        )
 
     async def _others(self, live: AiMlOpsPlatformDetailResponse) -> str:
         # All platforms, not the list's cluster_name filter: whether that one matches exactly is not known.
@@ -217,6 +242,17 @@ class Planner:
             # Nodes are listed only while a platform is deployed there (facts 5).
             return "all nodes of the cluster; the service does not list them now"
         return f"{len(nodes)} nodes: {_some([node.name or 'unnamed' for node in nodes])}"
+
+
+def target_of(operation: Operation[Any]) -> str:
+    """What a change touches: a platform by id, or by name while it has none."""
+    match operation:
+        case CreatePlatform():
+            return f"name {operation.ai_ml_ops_platform_create_request.release_name}"
+        case UpdatePlatform() | DeletePlatform():
+            return f"platform {operation.release_id}"
+        case _:
+            raise TypeError(f"{operation.tool_name()} has no target: declare one here")
 
 
 def _not_allowed(name: str, refused: Refused) -> Check:

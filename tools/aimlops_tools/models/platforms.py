@@ -16,7 +16,7 @@ from aimlops_tools.fields import (
     ReleaseName,
     Secret,
 )
-from aimlops_tools.operation import Answer, Arguments, Effect, Operation, Since, operation
+from aimlops_tools.operation import Answer, Arguments, Effect, Operation, SecretMark, Since, operation
 from aimlops_tools.text import ObjectOrNone, Text
 
 PLATFORMS = "/v1/aimlops-platform"
@@ -114,7 +114,12 @@ class AiMLOpsPlatformCreateRequest(Arguments):
     node_type: Literal["vm", "bm"] | None = None
     storage_class_name: str | None = Field(default=None, description="Left out: the cluster's default")
     initial_user_email: str | None = Field(default=None, description="First Kubeflow user; ask for it")
-    initial_user_password: Secret | None = Field(default=None, description="First Kubeflow user's; never echoed")
+    # The mark stands here too: inside `Secret | None` it would not be the field's own.
+    initial_user_password: Annotated[Secret | None, SecretMark()] = Field(
+        default=None,
+        description="First Kubeflow user's, by reference: env:SCP_MCP_SECRET_<NAME> or file:<name>, never the password "
+        "itself. Left out: the user types it on the approval page",
+    )
     tags: Annotated[tuple[Tag, ...], Field(strict=False)] | None = Field(
         default=None, description='[{"key": "…", "value": "…"}]'
     )
@@ -175,6 +180,11 @@ class CreatePlatform(Operation[AsyncResponse]):
         default=None, description="The new cluster"
     )
     node_pool_create_request: NodePoolCreateRequest | None = Field(default=None, description="Its machines")
+
+    def with_password_reference(self, reference: str) -> Self:
+        """The same request whose password is what `reference` will stand for."""
+        platform = self.ai_ml_ops_platform_create_request.model_copy(update={"initial_user_password": reference})
+        return self.model_copy(update={"ai_ml_ops_platform_create_request": platform})
 
 
 class AiMlOpsPlatformDomainServiceRequest(Arguments):

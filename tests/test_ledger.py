@@ -1,0 +1,173 @@
+"""The ledger: rows move one way, an approval is used once, and processes share it safely."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+from aimlops_server.guard.ledger import Entry, Ledger, LedgerUnavailable, Status
+
+from tests.world import Clock
+
+pytestmark = pytest.mark.anyio
+
+ENTRY = Entry(
+    id="ABCD-EFGH",
+    tool="delete_platform",
+    target="platform 1",
+    request_digest="request",
+    digest="digest",
+    asker="me",
+    endpoint="https://x",
+    account="a",
+    arguments="{}",
+    shown="{}",
+    preview="DELETE",
+    created_s=1_790_000_000.0,
+    expires_s=1_790_000_600.0,
+)
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path, clock: Clock) -> AsyncGenerator[Ledger]:
+    opened = Ledger(tmp_path / "state", clock)
+    yield opened
+    await opened.aclose()
+
+
+async def test_a_plan_goes_from_waiting_to_committed(ledger: Ledger) -> None:
+    await ledger.add(ENTRY)
+    assert await ledger.get(ENTRY.id) == ENTRY
+    assert await ledger.decide(ENTRY.id, approve=True, by="form")
+    assert await ledger.start(ENTRY.id, ENTRY.digest)
+    assert await ledger.finish(ENTRY.id, Status.COMMITTED, "accepted", "req-1")
+
+    (row,) = await ledger.latest()
+    assert (row.status, row.decided_by, row.observed, row.request_id) == ("committed", "form", "accepted", "req-1")
+
+
+async def test_each_step_is_refused_out_of_its_order(ledger: Ledger) -> None:
+    await ledger.add(ENTRY)
+    assert not await ledger.start(ENTRY.id, ENTRY.digest)  # not approved
+    assert not await ledger.finish(ENTRY.id, Status.COMMITTED, "")  # not started
+    assert await ledger.decide(ENTRY.id, approve=True, by="page")
+    assert not await ledger.decide(ENTRY.id, approve=False, by="page")  # decided
+    assert not await ledger.start(ENTRY.id, "another digest")
+    assert await ledger.start(ENTRY.id, ENTRY.digest)
+    assert not await ledger.start(ENTRY.id, ENTRY.digest)  # used
+    assert await ledger.finish(ENTRY.id, Status.UNKNOWN, "lost")
+    assert await ledger.finish(ENTRY.id, Status.ABSENT, "settled")
+    assert not await ledger.finish(ENTRY.id, Status.COMMITTED, "")  # a known outcome is final
+
+
+async def test_a_denied_plan_stays_denied(ledger: Ledger) -> None:
+    await ledger.add(ENTRY)
+    assert await ledger.decide(ENTRY.id, approve=False, by="terminal")
+    assert not await ledger.decide(ENTRY.id, approve=True, by="terminal")
+    assert not await ledger.start(ENTRY.id, ENTRY.digest)
+
+
+async def test_an_expired_plan_is_neither_decided_nor_started(ledger: Ledger, clock: Clock) -> None:
+    await ledger.add(ENTRY)
+    await ledger.add(replace(ENTRY, id="B"))
+    assert await ledger.decide("B", approve=True, by="page")
+    clock.now_s = ENTRY.expires_s
+    assert not await ledger.decide(ENTRY.id, approve=True, by="page")
+    assert not await ledger.start("B", ENTRY.digest)
+    assert {row.status_at(clock()) for row in await ledger.latest()} == {Status.EXPIRED}
+
+
+async def test_of_many_processes_one_uses_an_approval_up(ledger: Ledger, tmp_path: Path, clock: Clock) -> None:
+    await ledger.add(ENTRY)
+    await ledger.decide(ENTRY.id, approve=True, by="form")
+    won: list[bool] = []
+
+    async def other_process() -> None:
+        other = Ledger(tmp_path / "state", clock)
+        won.append(await other.start(ENTRY.id, ENTRY.digest))
+        await other.aclose()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(other_process)
+
+    assert sorted(won) == [False] * 7 + [True]
+
+
+async def test_a_started_change_is_in_flight_while_its_process_lives(tmp_path: Path, clock: Clock) -> None:
+    sender, other = Ledger(tmp_path / "state", clock), Ledger(tmp_path / "state", clock)
+    await sender.add(ENTRY)
+    await sender.decide(ENTRY.id, approve=True, by="form")
+    await sender.start(ENTRY.id, ENTRY.digest)
+    (row,) = await other.unsettled(ENTRY.endpoint, ENTRY.account)
+    assert await other.in_flight(row)
+    assert await sender.in_flight(row)
+    await sender.aclose()
+    assert not await other.in_flight(row)
+    await other.aclose()
+
+
+DIES = """
+import anyio, os, sys
+from pathlib import Path
+from aimlops_server.guard.ledger import Ledger
+async def main():
+    ledger = Ledger(Path(sys.argv[1]), lambda: 1_790_000_000.0)
+    assert await ledger.start("ABCD-EFGH", "digest")
+    os._exit(9)
+anyio.run(main)
+"""
+
+
+async def test_a_process_that_died_leaves_its_change_started_and_not_in_flight(ledger: Ledger, tmp_path: Path) -> None:
+    await ledger.add(ENTRY)
+    await ledger.decide(ENTRY.id, approve=True, by="form")
+    with anyio.fail_after(20):
+        died = await anyio.run_process([sys.executable, "-c", DIES, str(tmp_path / "state")], check=False)
+
+    assert died.returncode == 9, died.stderr
+    (row,) = await ledger.unsettled(ENTRY.endpoint, ENTRY.account)
+    assert row.status == Status.STARTED
+    assert not await ledger.in_flight(row)
+
+
+async def test_unsettled_changes_are_those_of_this_account_and_target(ledger: Ledger) -> None:
+    for number, (endpoint, account) in enumerate((("https://x", "a"), ("https://x", "b"), ("https://y", "a"))):
+        await ledger.add(replace(ENTRY, id=str(number), endpoint=endpoint, account=account, target=f"t{number}"))
+        await ledger.decide(str(number), approve=True, by="form")
+        await ledger.start(str(number), ENTRY.digest)
+
+    assert [row.id for row in await ledger.unsettled("https://x", "a")] == ["0"]
+    assert [row.id for row in await ledger.unsettled("https://x", "a", "t0")] == ["0"]
+    assert await ledger.unsettled("https://x", "a", "t1") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such mode bits")
+async def test_nobody_else_can_read_or_write_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
+    await ledger.add(ENTRY)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
+
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    assert {name: mode & 0o077 for name, mode in modes.items()} == dict.fromkeys(modes, 0)
+
+
+async def test_a_ledger_that_cannot_be_opened_says_so(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "file").write_text("not a directory", "utf-8")
+    with pytest.raises(LedgerUnavailable, match="cannot be used"):
+        await Ledger(tmp_path / "file", clock).latest()
+
+
+async def test_writing_is_flushed_to_the_disk_before_it_returns(ledger: Ledger, tmp_path: Path) -> None:
+    """Another program sees the row as soon as add returns, and the file says how it is synchronised."""
+    await ledger.add(ENTRY)
+    read = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); print(db.execute('SELECT id FROM plans').fetchall())"
+    )
+    file = str(tmp_path / "state" / "ledger.sqlite3")
+    seen = subprocess.run([sys.executable, "-c", read, file], capture_output=True, text=True, check=True, timeout=20)  # noqa: ASYNC221 reason: a test
+    assert seen.stdout == "[('ABCD-EFGH',)]\n"
