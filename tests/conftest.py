@@ -1,9 +1,16 @@
 """Fixtures for all tests."""
 
+import signal
+
 import pytest
 from aimlops_server.sandbox.app import Sandbox
 
 from tests.world import ERAS, PASSWORD, Clock, make_sandbox
+
+# A shell starts background jobs, CI's among them, with SIGINT ignored, and every process that a test starts would
+# inherit that: the tests want it as at a terminal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tests.world import ENDPOINT, PASSWORD, Clock, make_desk
 
 pytestmark = pytest.mark.anyio
 
-LIMIT_S = 20
+LIMIT_S = 60
 TTL_S = 600.0
 NAMES = {"typed_release_name": "team-a", "typed_cluster_name": "prod-cluster"}
 HEADERS = {

@@ -355,10 +355,10 @@ async def test_the_keyboard_alone_is_enough(browser: "Browser", tmp_path: Path, 
         for key in ("Tab", "Enter", "Tab"):
             await keyboard.press(key)
             way.append(await person.focused())
-        await keyboard.type("prod-cluster")
+        await keyboard.type("team-a")
         await keyboard.press("Tab")
         way.append(await person.focused())
-        await keyboard.type("team-a")
+        await keyboard.type("prod-cluster")
         for _ in range(2):
             await keyboard.press("Tab")
             way.append(await person.focused())
@@ -367,8 +367,7 @@ async def test_the_keyboard_alone_is_enough(browser: "Browser", tmp_path: Path, 
         async with person.tab.expect_navigation():
             await keyboard.press("Enter")
 
-        # The ledger orders a plan's names by their field.
-        assert way == ["skip", "decide", CLUSTER[1:], RELEASE[1:], "destructive", "deny"]
+        assert way == ["skip", "decide", RELEASE[1:], CLUSTER[1:], "destructive", "deny"]
         assert seen == "3px"
         assert (await person.text()).startswith("Approved")
 

@@ -46,6 +46,17 @@ def test_every_variable_in_the_readme_is_a_setting() -> None:
     assert named - {"SCP_MCP_SECRET_"} <= known
 
 
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", (ROOT / "docs" / "threat-model.md").read_text("utf-8"))
+    missing = [
+        (file, test)
+        for file, test in named
+        if not (ROOT / "tests" / file).exists() or f"def {test}" not in (ROOT / "tests" / file).read_text("utf-8")
+    ]
+    assert len(named) > 15
+    assert missing == []
+
+
 def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]

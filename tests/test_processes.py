@@ -144,10 +144,6 @@ async def stdio(*arguments: str, **values: str) -> AsyncGenerator[Stdio]:
                     process.kill()
 
 
-def _restore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @contextmanager
 def listening(*arguments: str, stream: str, **values: str) -> Generator[tuple["subprocess.Popen[str]", IO[str]]]:
     """A process that serves HTTP; the stream on which it says where. It is gone afterwards."""
@@ -159,8 +155,6 @@ def listening(*arguments: str, stream: str, **values: str) -> Generator[tuple["s
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        # A shell starts background jobs, CI among them, with SIGINT ignored, and that is inherited.
-        preexec_fn=_restore_interrupt if os.name == "posix" else None,
     ) as process:
         # Reading a line has no limit of its own.
         watchdog = threading.Timer(LIMIT_S * 2, process.kill)

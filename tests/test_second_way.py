@@ -241,7 +241,7 @@ async def test_a_client_that_opens_links_gets_one_and_the_model_does_not(
     shown: list[ElicitRequestURLParams] = []
 
     class Opens(Person):
-        async def __call__(self, _: Any, params: Any) -> ElicitResult:
+        async def __call__(self, context: Any, params: Any) -> ElicitResult:
             assert isinstance(params, ElicitRequestURLParams)
             shown.append(params)
             return ElicitResult(action="accept")

@@ -23,7 +23,7 @@ from tests.world import ENDPOINT, Clock, make_desk
 pytestmark = pytest.mark.anyio
 needs_pty = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals in Python")
 
-LIMIT_S = 20
+LIMIT_S = 60
 CHOICE = "(Enter alone decides nothing): "
 PLATFORM = "Type the platform's exact name: "
 CLUSTER = "Type the cluster's exact name: "
@@ -148,8 +148,7 @@ async def test_the_exact_names_approve(tmp_path: Path, clock: Clock) -> None:
         await at.ledger.add(entry_of(deletion(), "plan-1", clock()))
 
         answers = (CHOICE, "approve\n"), (PLATFORM, "team-a\n"), (CLUSTER, "prod-cluster\n")
-        # The ledger orders a plan's names by their field.
-        code, screen = await at.decide("plan-1", answers[0], answers[2], answers[1])
+        code, screen = await at.decide("plan-1", *answers)
 
         assert (code, await at.status()) == (0, (Status.APPROVED, "terminal"))
         assert "Approved. The assistant goes on by itself" in screen
@@ -184,8 +183,8 @@ async def test_everything_of_a_plan_is_shown(tmp_path: Path, clock: Clock) -> No
             "Exact request\n"
             f"  POST {ENDPOINT}/v1/aimlops-platform\n"
             "  {\n"
-            '    "initial_user_password": "<typed on the page>",\n'
-            '    "release_name": "new"\n'
+            '    "release_name": "new",\n'
+            '    "initial_user_password": "<typed on the page>"\n'
             "  }\n"
             "How it can be taken back\n"
             "  {\n"

@@ -64,7 +64,7 @@ class Person:
     asked: list[ElicitRequestFormParams] = field(default_factory=list[ElicitRequestFormParams])
 
     async def __call__(
-        self, _: ClientRequestContext, params: ElicitRequestFormParams | ElicitRequestURLParams
+        self, context: ClientRequestContext, params: ElicitRequestFormParams | ElicitRequestURLParams
     ) -> ElicitResult:
         assert isinstance(params, ElicitRequestFormParams)
         self.asked.append(params)

@@ -189,7 +189,12 @@ class ApiClient:
         if request.body is not None:
             outgoing.headers["Content-Type"] = "application/json"
         outgoing.headers.update(sign(keys, request.method, str(outgoing.url), self._clock_ms()))
-        return await self._exchange(outgoing)
+        started_s = anyio.current_time()
+        received = await self._exchange(outgoing)
+        took_ms = (anyio.current_time() - started_s) * 1000
+        path = request.target.partition("?")[0]  # a query may hold people's names
+        log.info("%s %s: HTTP %d in %.0f ms", request.method, path, received.status, took_ms)
+        return received
 
     async def _exchange(self, outgoing: httpx2.Request) -> _Received:
         # httpx2's own limits are per read; this one also ends an answer that drips byte by byte.

@@ -22,7 +22,7 @@ from aimlops_server.audit import AuditFailed, AuditLog
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, NotApplied, NotSent, OutcomeUnknown
 from aimlops_server.guard.ledger import Entry, Ledger, Status
-from aimlops_server.guard.outcome import Observed, Outcome, find_out, observe
+from aimlops_server.guard.outcome import DEPLOYED, Observed, Outcome, find_out, observe
 from aimlops_server.guard.plan import Plan
 from aimlops_server.guard.planning import TYPED_ON_PAGE, Planner, target_of
 from aimlops_server.guard.question import require_yes
@@ -137,7 +137,10 @@ class Guard:
             if await self.ledger.in_flight(entry):
                 raise NotSent(f"Plan {entry.id} for the same is being sent right now.", "wait, then look at the result")
             outcome = await self.settle(entry)
-            if outcome.status is Status.UNKNOWN:
+            live = outcome.observed.platform
+            # A platform at rest is not being changed by it any more: the next plan shows what it is now.
+            at_rest = live is not None and live.release_state.upper() == DEPLOYED
+            if outcome.status is Status.UNKNOWN and not at_rest and await self.ledger.is_latest_of_target(entry):
                 raise NotSent(
                     f"The outcome of plan {entry.id}, an earlier change of the same, is still unknown "
                     f"({outcome.observed.words}).",
@@ -160,6 +163,8 @@ class Guard:
 
     async def settle(self, entry: Entry) -> Outcome:
         """Find out what became of a change whose process died or whose answer was lost, and record it."""
+        if not await self.ledger.is_latest_of_target(entry):
+            return Outcome(Status.UNKNOWN, Observed("a later change of the same hides what became of it"))
         plan = Plan.from_json(entry.shown)
         operation = OPERATIONS[entry.tool].validate_arguments(json.loads(entry.arguments))
         outcome = await find_out(self.api, operation, plan.live, self.settle_waits_s, self.sleep)
@@ -236,6 +241,8 @@ class Guard:
         while True:
             now = await self.ledger.get(entry.id)
             status = now.status_at(self.clock_s()) if now else Status.EXPIRED
+            if status is Status.EXPIRED:
+                await self._note("expired", entry)
             if status is not Status.WAITING or waited_s >= wait_s:
                 return status
             await self.sleep(DECISION_POLL_S)

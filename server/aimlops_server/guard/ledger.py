@@ -28,7 +28,6 @@ from aimlops_server.errors import NotSent
 FILE_NAME = "ledger.sqlite3"
 OWNERS = "processes"
 BUSY_TIMEOUT_S = 10.0
-KEPT_S = 90 * 24 * 3600.0
 
 T = TypeVar("T")
 
@@ -138,6 +137,13 @@ class Ledger:
             where, values = f"{where} AND target = ?", (*values, target)
         return await self._select(where, values, 100)
 
+    async def is_latest_of_target(self, entry: Entry) -> bool:
+        """Whether no other change of the same was started since: then what is seen now can be this one's work."""
+        where = "endpoint = ? AND account = ? AND target = ? AND started_s IS NOT NULL"
+        started = await self._select(where, (entry.endpoint, entry.account, entry.target), 1000)
+        own_s = next((row.started_s for row in started if row.id == entry.id), None) or 0.0
+        return all((row.started_s or 0.0) < own_s for row in started if row.id != entry.id)
+
     async def decide(self, plan_id: str, *, approve: bool, by: str) -> bool:
         """A person's decision on a waiting plan. False when it was too late: decided, used or expired."""
         now_s = self._clock_s()
@@ -165,17 +171,6 @@ class Ledger:
             (outcome, self._clock_s(), observed, request_id),
             "id = ? AND status IN (?, ?)",
             (plan_id, Status.STARTED, Status.UNKNOWN),
-        )
-
-    async def forget_old(self) -> None:
-        """Drop what ended long ago; open changes stay."""
-        await self._run(
-            lambda db: (
-                db.execute(
-                    "DELETE FROM plans WHERE created_s < ? AND status NOT IN (?, ?)",
-                    (self._clock_s() - KEPT_S, Status.STARTED, Status.UNKNOWN),
-                ).rowcount
-            )
         )
 
     async def in_flight(self, entry: Entry) -> bool:

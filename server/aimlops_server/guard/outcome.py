@@ -20,6 +20,7 @@ from aimlops_server.errors import AimlopsError, Refused
 from aimlops_server.guard.ledger import Status
 
 DEPLOYED = "DEPLOYED"
+_DELETING = "DELET"  # inferred: no word but DEPLOYED is documented
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +89,24 @@ async def _look(api: ApiClient, operation: Operation[Any], before: Mapping[str, 
 
 
 def _deleted(observed: Observed, before: Mapping[str, str]) -> Status:
-    changed = observed.platform is not None and observed.platform.release_state != before.get("state")
-    return Status.COMMITTED if observed.gone or changed else Status.ABSENT
+    if _DELETING in before.get("state", "").upper():
+        return Status.UNKNOWN  # it was going already
+    if observed.gone or observed.platform is None:
+        return Status.COMMITTED if observed.gone else Status.UNKNOWN
+    state = observed.platform.release_state.upper()
+    if _DELETING in state:
+        return Status.COMMITTED
+    return Status.ABSENT if state in {DEPLOYED, before.get("state", "").upper()} else Status.UNKNOWN
 
 
 def _updated(operation: Operation[Any], observed: Observed, before: Mapping[str, str]) -> Status:
     live = observed.platform
-    if live is None or not isinstance(operation, UpdatePlatform):
-        return Status.UNKNOWN
+    if live is None or not isinstance(operation, UpdatePlatform) or before.get("state", "").upper() != DEPLOYED:
+        return Status.UNKNOWN  # something else was under way already: what is seen now may be its work
     if live.release_state.upper() != DEPLOYED or live.modified_dt != before.get("last changed", live.modified_dt):
         return Status.COMMITTED
     wanted = operation.ai_ml_ops_platform_endpoint_type
-    if operation.ai_ml_ops_platform_domain_service is not None or wanted is None:
-        return Status.UNKNOWN
-    if wanted == before.get("endpoint"):
+    if operation.ai_ml_ops_platform_domain_service or wanted is None or wanted == before.get("endpoint"):
         return Status.UNKNOWN
     return Status.COMMITTED if live.ai_ml_ops_platform_endpoint_type == wanted else Status.ABSENT
 

@@ -82,7 +82,7 @@ class Plan:
 
     def to_json(self) -> str:
         """For the ledger. Holds references to secrets, no secret."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":

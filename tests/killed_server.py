@@ -1,0 +1,82 @@
+"""A server process to be killed: it says on stdout that it has reached a point, and stays there."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import httpx2
+from aimlops_server.app import build_server
+from aimlops_server.guard.ledger import Ledger
+from aimlops_server.logs import log_to_stderr
+from aimlops_server.settings import Settings
+from mcp import Client
+from mcp_types import ElicitResult
+
+from tests.world import Person
+
+POINTS = ("question", "approved", "started", "sent")
+
+
+class Stops(httpx2.AsyncHTTPTransport):
+    """The network, up to a point."""
+
+    def __init__(self, point: str) -> None:
+        super().__init__()
+        self.point = point
+        self.answered = False
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.point == "approved" and self.answered:
+            await stay("approved")  # at the second look
+        if request.method != "GET" and self.point == "started":
+            await stay("started")
+        response = await super().handle_async_request(request)
+        if request.method != "GET" and self.point == "sent":
+            await stay("sent")
+        return response
+
+
+async def stay(point: str) -> None:
+    sys.stdout.write(f"{point}\n")
+    sys.stdout.flush()
+    await anyio.sleep_forever()
+
+
+async def until_killed(point: str, tool: str, arguments: dict[str, object], yes: dict[str, str | bool]) -> None:
+    transport = Stops(point)
+
+    async def reply(_: object) -> ElicitResult:
+        if point == "question":
+            await stay("question")
+        transport.answered = True
+        return ElicitResult(action="accept", content={**yes})
+
+    server = build_server(Settings.read(), transport=transport)
+    async with Client(server, mode="legacy", elicitation_callback=Person(reply)) as client:
+        await client.call_tool(tool, arguments)
+
+
+async def next_start(tool: str, arguments: dict[str, object]) -> None:
+    """Starts as the next process would, waits until nothing is unsettled, and makes the same call without a person."""
+    settings = Settings.read()
+    ledger = Ledger(Path(os.environ["SCP_MCP_STATE_DIR"]), lambda: 0.0)
+    server = build_server(settings, settle_waits_s=(0.0, 0.0))
+    async with Client(server, mode="legacy") as client:
+        account = f"of access key {(settings.access_key or '')[:4]}…"
+        while await ledger.unsettled(settings.base_url, account):
+            await anyio.lowlevel.checkpoint()
+        rows = [(entry.status, entry.decided_by) for entry in await ledger.latest()]
+        again = await client.call_tool(tool, arguments)
+    await ledger.aclose()
+    sys.stdout.write(json.dumps({"rows": rows, "again_is_error": bool(again.is_error)}) + "\n")
+
+
+if __name__ == "__main__":
+    log_to_stderr()
+    what, tool, arguments, yes = sys.argv[1:]
+    if what == "next":
+        anyio.run(next_start, tool, json.loads(arguments))
+    else:
+        anyio.run(until_killed, what, tool, json.loads(arguments), json.loads(yes))
