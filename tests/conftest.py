@@ -2,10 +2,15 @@
 
 import signal
 
+import hypothesis
 import pytest
 from aimlops_server.sandbox.app import Sandbox
 
 from tests.world import ERAS, PASSWORD, Clock, make_sandbox
+
+# A busy machine is not a failure: hypothesis would time each example.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 # A shell starts background jobs, CI's among them, with SIGINT ignored, and every process that a test starts would
 # inherit that: the tests want it as at a terminal.

@@ -22,7 +22,7 @@ from tests.world import PASSWORD, create_arguments
 
 pytestmark = pytest.mark.anyio
 
-LIMIT_S = 30
+LIMIT_S = 60
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "create_platform": (create_arguments(), {"confirm": True}),
     "delete_platform": ({"release_id": DEPLOYED_RELEASE_ID}, {"release_name": DEPLOYED_RELEASE_NAME}),
@@ -50,8 +50,9 @@ def command(what: str, tool: str) -> list[str]:
     return [sys.executable, "-m", "tests.killed_server", what, tool, json.dumps(arguments), json.dumps(yes)]
 
 
-@pytest.mark.parametrize("tool", CHANGES)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    ("tool", "point"), [*(("delete_platform", point) for point in POINTS), ("create_platform", "sent")]
+)
 async def test_a_killed_server_leaves_what_the_next_one_settles(tmp_path: Path, tool: str, point: str) -> None:
     sandbox = Sandbox(clock_s=time.time)
     environment = {
