@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 
 ifeq ($(OS),Windows_NT)
-BIN := $(VENV)/Scripts
+SCRIPTS := Scripts
 else
-BIN := $(VENV)/bin
+SCRIPTS := bin
 endif
+BIN := $(VENV)/$(SCRIPTS)
 
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint types tests format docs lock clean
+# What builds the package, and an environment with the package and its dependencies alone.
+PACKAGE_VENV := $(VENV)/package
+PACKAGER := $(PACKAGE_VENV)/$(SCRIPTS)/python
+CLEAN_VENV := $(PACKAGE_VENV)/clean
+
+.PHONY: demo test lint types tests format docs package mcpb sbom conformance clients lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/scp-aimlops-mcp demo
@@ -35,18 +41,56 @@ format: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m tests.generate
 
+# What the next two drive the server with comes from npm and PyPI into a folder that git ignores.
+PEERS := .peers
+INSTALL_PEER = $(PYTHON) -c "import os, shutil; os.makedirs('$(@D)', exist_ok=True); shutil.copy('$<', '$(@D)')"
+
+# The official conformance suite, over HTTP.
+conformance: $(INSTALLED) $(PEERS)/conformance/installed
+	$(BIN)/python -m conformance.run
+
+$(PEERS)/%/installed: %/package.json
+	$(INSTALL_PEER)
+	npm install --prefix $(@D) --no-audit --no-fund --loglevel=error
+	$(PYTHON) -c "open('$@', 'w').close()"
+
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed: make PYTHON=...')"
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	$(PYTHON) -c "open('$(INSTALLED)', 'w').close()"
 
+# The wheel and the sdist in dist/: built, checked, installed where nothing else is, and used by a client.
+package: $(PACKAGE_VENV)/installed
+	$(PYTHON) -c "import shutil; shutil.rmtree('dist', ignore_errors=True)"
+	$(PACKAGER) -m build --no-isolation --outdir dist .
+	$(PACKAGER) -m twine check --strict dist/*.whl dist/*.tar.gz
+	$(PYTHON) -m venv --clear --without-pip $(CLEAN_VENV)
+	$(PACKAGER) -m pip --python $(CLEAN_VENV) install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	$(BIN)/python -m tests.package client $(CLEAN_VENV)/$(SCRIPTS)/scp-aimlops-mcp
+
+# The bundle for Claude Desktop.
+mcpb: $(INSTALLED)
+	$(BIN)/python mcpb/build.py dist/scp-aimlops-mcp.mcpb
+
+# What the package brings with it, as a CycloneDX bill of materials.
+sbom: package
+	$(PACKAGER) -m cyclonedx_py environment --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file dist/scp-aimlops-mcp.cdx.json $(CLEAN_VENV)/$(SCRIPTS)/python
+	$(BIN)/python -m tests.package sbom dist/scp-aimlops-mcp.cdx.json
+
+$(PACKAGE_VENV)/installed: $(INSTALLED)
+	$(PYTHON) -m venv --clear $(PACKAGE_VENV)
+	$(PACKAGER) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$$($(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['package'])")
+	$(PYTHON) -c "open('$(PACKAGE_VENV)/installed', 'w').close()"
+
 # Resolves the newest versions that pyproject.toml allows and pins all of them.
 lock:
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,package]"
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 	$(PYTHON) -c "open('$(INSTALLED)', 'w').close()"
 
 clean:
-	$(PYTHON) -c "import shutil; shutil.rmtree('$(VENV)', ignore_errors=True)"
+	$(PYTHON) -c "import shutil; [shutil.rmtree(d, ignore_errors=True) for d in ('$(VENV)', 'dist')]"

@@ -1,6 +1,11 @@
 """Fixtures for all tests."""
 
+import itertools
+import logging
+import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -39,16 +44,32 @@ def sandbox(clock: Clock) -> Sandbox:
     return make_sandbox(clock)
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A developer's own keys must not reach a test."""
-    import os
+@pytest.fixture(scope="session")
+def _places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """New names in one directory: pytest's own way lists all earlier ones for each new one."""
+    directory = tmp_path_factory.mktemp("own")
+    return (directory / str(number) for number in itertools.count())
 
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, _places: Iterator[Path]) -> None:
+    """A developer's own keys must not reach a test."""
     for name in list(os.environ):
         if name.upper().startswith("SCP_") or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("SCP_MCP_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    # Neither exists: a test that writes there makes it.
+    monkeypatch.setenv("SCP_MCP_STATE_DIR", str(next(_places)))
     monkeypatch.setenv("SCP_MCP_SECRET_TEST", PASSWORD)
-    home = str(tmp_path_factory.mktemp("home"))
+    home = str(next(_places))
     monkeypatch.setenv("HOME", home)
     monkeypatch.setenv("USERPROFILE", home)
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """What a test does to the process's logging ends with it."""
+    root, ours = logging.getLogger(), logging.getLogger("aimlops_server")
+    handlers, level, our_level = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    ours.setLevel(our_level)

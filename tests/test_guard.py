@@ -26,7 +26,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
 
 from tests.world import (
     NEW_CLUSTER,
@@ -66,6 +73,9 @@ def not_sent(name: str, happened: str, next_step: str) -> str:
 
 AGAIN = "call again only if the user wants another try"
 FROM_THE_START = "call the tool again from the start, so that the user sees the present state"
+UNKNOWN_STATE = not_sent(
+    "update_platform", "This confirmation was already used, or is not one of this server's.", FROM_THE_START
+)
 
 
 @ANY_CHANGE
@@ -326,32 +336,44 @@ async def test_a_replayed_confirmation_is_refused(sandbox: Sandbox, clock: Clock
         state = await rounds.first("update_platform", UPDATE)
         done = await rounds.second("update_platform", UPDATE, state, {"confirm": True})
         clock.now_s += 200  # the update is through
-        replay = await rounds.second("update_platform", UPDATE, state, {"confirm": True})
+        with pytest.raises(MCPError) as replay:
+            await rounds.second("update_platform", UPDATE, state, {"confirm": True})
 
     assert isinstance(done, CallToolResult)
-    assert isinstance(replay, CallToolResult)
-    assert (done.is_error, replay.is_error) == (False, True)
-    happened = "This confirmation was already used, or is not one of this server's."
-    assert text_of(replay) == not_sent("update_platform", happened, FROM_THE_START)
+    assert not done.is_error
+    assert (replay.value.code, replay.value.message) == (INVALID_PARAMS, UNKNOWN_STATE)
     assert len(sandbox.changes) == 1
 
 
+async def test_an_altered_state_is_rejected_as_the_protocol_wants_it(sandbox: Sandbox, clock: Clock) -> None:
+    async with session(sandbox, person=declines(), clock=clock) as client:
+        rounds = Rounds(client)
+        state = await rounds.first("update_platform", UPDATE)
+        with pytest.raises(MCPError) as altered:
+            await rounds.second("update_platform", UPDATE, f"{state}x", {"confirm": True})
+
+    assert (altered.value.code, altered.value.message) == (INVALID_PARAMS, UNKNOWN_STATE)
+    assert sandbox.changes == ()
+
+
 async def test_five_second_rounds_at_once_send_one_change(sandbox: Sandbox, clock: Clock) -> None:
-    errors: list[bool] = []
+    rejected: list[bool] = []
     async with session(sandbox, person=declines(), clock=clock) as client:
         rounds = Rounds(client)
         state = await rounds.first("update_platform", UPDATE)
 
         async def answer() -> None:
-            result = await rounds.second("update_platform", UPDATE, state, {"confirm": True})
-            assert isinstance(result, CallToolResult)
-            errors.append(bool(result.is_error))
+            try:
+                await rounds.second("update_platform", UPDATE, state, {"confirm": True})
+                rejected.append(False)
+            except MCPError:
+                rejected.append(True)
 
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(answer)
 
-    assert sorted(errors) == [False, True, True, True, True]
+    assert sorted(rejected) == [False, True, True, True, True]
     assert len(sandbox.changes) == 1
 
 
@@ -372,7 +394,10 @@ async def test_a_forged_second_round_changes_nothing(sandbox: Sandbox, clock: Cl
     async with session(sandbox, person=declines(), clock=clock) as client:
         rounds = Rounds(client)
         state = await rounds.first("update_platform", UPDATE)
-        result = await attack(rounds, state)
+        try:
+            result = await attack(rounds, state)
+        except MCPError as error:
+            result = error
 
     if isinstance(result, CallToolResult):
         assert result.is_error or result.structured_content["sent"] is False

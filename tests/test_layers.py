@@ -71,4 +71,6 @@ def test_no_file_names_a_package_registry_or_another_project_folder() -> None:
 
 def _generated(file: Path) -> bool:
     parts = file.relative_to(ROOT).parts
-    return any(p in {".git", ".venv", ".hypothesis", "__pycache__", "dist"} or p.endswith("_cache") for p in parts)
+    return any(
+        p in {".git", ".venv", ".peers", ".hypothesis", "__pycache__", "dist"} or p.endswith("_cache") for p in parts
+    )

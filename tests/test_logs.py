@@ -1,9 +1,7 @@
 """Log lines: text or JSON on stderr, and one id from a tool call to its requests."""
 
 import json
-import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 from aimlops_server.logs import log_to_stderr
@@ -11,16 +9,7 @@ from aimlops_server.sandbox.app import Sandbox
 
 from tests.world import Clock, session
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction] reason: pytest uses it
-    root, ours = logging.getLogger(), logging.getLogger("aimlops_server")
-    handlers, level, our_level = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    ours.setLevel(our_level)
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("own_logging")]
 
 
 async def test_json_lines_carry_the_id_of_their_call(

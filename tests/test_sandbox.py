@@ -14,6 +14,24 @@ import pytest
 from aimlops_server.sandbox import forms, rules
 from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY, Sandbox, SeenRequest
 from aimlops_server.sandbox.faults import Fault, FaultKind, parse
+from aimlops_server.sandbox.neighbours.seed import (
+    BROKEN_SUBNET_ID,
+    CIFS_VOLUME_ID,
+    CREATING_SECURITY_GROUP_ID,
+    CREATING_SUBNET_ID,
+    CREATING_VOLUME_ID,
+    CREATING_VPC_ID,
+    ENDED_KUBERNETES_VERSION,
+    GPU_SERVER_TYPE_ID,
+    KEYPAIR_NAME,
+    LOAD_BALANCER_ID,
+    MAIN_SUBNET_ID,
+    MAIN_VPC_ID,
+    NFS_VOLUME_ID,
+    OTHER_LOAD_BALANCER_ID,
+    OTHER_SUBNET_ID,
+    SECURITY_GROUP_ID,
+)
 from aimlops_server.sandbox.profile import REFERENCE, STRICT_LIVE, Profile, Version
 from aimlops_server.sandbox.seed import (
     CREATING_CLUSTER_ID,
@@ -156,10 +174,10 @@ def on_new_cluster() -> JsonObject:
     engine = {
         "kubernetes_engine_name": "cluster-test",
         "k8s_version": "v1.33.5",
-        "vpc_id": "10a599e031e749b7b260868f441e862b",
-        "subnet_id": "10a599e031e749b7b260868f441e862b",
-        "security_group_id_list": ["10a599e0-31e7-49b7-b260-868f441e862b"],
-        "volume_id": "10a599e0-31e7-49b7-b260-868f441e862b",
+        "vpc_id": MAIN_VPC_ID,
+        "subnet_id": MAIN_SUBNET_ID,
+        "security_group_id_list": [SECURITY_GROUP_ID],
+        "volume_id": NFS_VOLUME_ID,
         "cloud_logging_enabled": False,
     }
     pool = {
@@ -169,7 +187,7 @@ def on_new_cluster() -> JsonObject:
         "server_type_id": "s1v16m64",
         "volume_type_name": "SSD",
         "volume_size": 104,
-        "keypair_name": "keypair",
+        "keypair_name": KEYPAIR_NAME,
         "desired_node_count": 2,
         "is_auto_scale": False,
         "zone": "kr-west1-a",
@@ -754,10 +772,10 @@ async def test_nodes_of_a_deployed_cluster(caller: Caller) -> None:
         "kubernetes_version": "v1.33.5",
         "mngc_node": False,
         "mngc_node_type": None,
-        "name": "cluster-fraud-pool-1",
+        "name": "cluster-fraud-gpu-1",
         "node_capacities": [
             {"name": "cpu", "value": "16"},
-            {"name": "memory", "value": "64Gi"},
+            {"name": "memory", "value": "240Gi"},
             {"name": "nvidia.com/gpu", "value": "4"},
         ],
         "node_status": "Ready",
@@ -984,6 +1002,113 @@ async def test_bad_create_is_refused_and_changes_nothing(
 
     assert refusal(response) == expected
     assert (caller.sandbox.world.platforms(), caller.sandbox.world.clusters()) == before
+
+
+def unknown(kind: str) -> tuple[int, str, object]:
+    return 404, "NotFound", f"{kind} ({UNKNOWN_ID}) does not exist."
+
+
+def unfit(detail: str) -> tuple[int, str, object]:
+    return 400, VALIDATION, [detail]
+
+
+def unready(detail: str) -> tuple[int, str, object]:
+    return 409, "Conflict", detail
+
+
+VERSIONS = "k8s_version [v1.32.8|v1.33.5|v1.34.3]"
+UNFIT_CLUSTERS: list[tuple[str, str, object, tuple[int, str, object]]] = [
+    (ENGINE, "vpc_id", UNKNOWN_ID, unknown("VPC")),
+    (ENGINE, "subnet_id", UNKNOWN_ID, unknown("Subnet")),
+    (ENGINE, "security_group_id_list", [SECURITY_GROUP_ID, UNKNOWN_ID], unknown("Security group")),
+    (ENGINE, "volume_id", UNKNOWN_ID, unknown("Volume")),
+    (ENGINE, "cifs_volume_id", UNKNOWN_ID, unknown("Volume")),
+    (ENGINE, "lb_id", UNKNOWN_ID, unknown("Load balancer")),
+    (POOL, "server_type_id", UNKNOWN_ID, unknown("Server type")),
+    (POOL, "keypair_name", UNKNOWN_ID, unknown("Keypair")),
+    (
+        ENGINE,
+        "subnet_id",
+        OTHER_SUBNET_ID,
+        unfit(f"Subnet ({OTHER_SUBNET_ID}) does not belong to VPC ({MAIN_VPC_ID})."),
+    ),
+    (
+        ENGINE,
+        "lb_id",
+        OTHER_LOAD_BALANCER_ID,
+        unfit(f"Load balancer ({OTHER_LOAD_BALANCER_ID}) does not belong to VPC ({MAIN_VPC_ID})."),
+    ),
+    (ENGINE, "security_group_id_list", [], unfit("security_group_id_list should have at least 1 item")),
+    (ENGINE, "volume_id", CIFS_VOLUME_ID, unfit("volume_id: the volume's protocol should be NFS")),
+    (ENGINE, "cifs_volume_id", NFS_VOLUME_ID, unfit("cifs_volume_id: the volume's protocol should be CIFS")),
+    (ENGINE, "k8s_version", "v1.28.1", unfit(VERSIONS)),
+    (ENGINE, "k8s_version", ENDED_KUBERNETES_VERSION, unfit(VERSIONS)),
+    (POOL, "kubernetes_version", "v1.34.3", unfit("kubernetes_version should be the cluster's k8s_version")),
+    (POOL, "image_os", "debian", unfit("image_os debian 22.04 is not supported")),
+    (POOL, "image_os_version", "24.04", unfit("image_os ubuntu 24.04 is not supported")),
+    (
+        POOL,
+        "volume_type_name",
+        "SSD_Provisioned",
+        unfit("volume_type_name [HDD|HDD_KMS|SSD|SSD_KMS]"),
+    ),
+    (POOL, "volume_size", 103, unfit("volume_size should be greater than or equal to 104")),
+    (ENGINE, "subnet_id", BROKEN_SUBNET_ID, unready(f"Subnet ({BROKEN_SUBNET_ID}) is not ACTIVE.")),
+    (
+        ENGINE,
+        "security_group_id_list",
+        [CREATING_SECURITY_GROUP_ID],
+        unready(f"Security group ({CREATING_SECURITY_GROUP_ID}) is not ACTIVE."),
+    ),
+    (ENGINE, "volume_id", CREATING_VOLUME_ID, unready(f"Volume ({CREATING_VOLUME_ID}) is not available.")),
+    (ENGINE, "kubernetes_engine_name", "free-cluster", unready("Cluster name (free-cluster) already exists.")),
+]
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "expected"), UNFIT_CLUSTERS, ids=[f"{f}={v}" for _, f, v, _ in UNFIT_CLUSTERS]
+)
+async def test_new_cluster_that_cannot_be_built_is_refused_and_changes_nothing(
+    caller: Caller, part: str, field: str, value: object, expected: tuple[int, str, object]
+) -> None:
+    before = caller.sandbox.world.platforms(), caller.sandbox.world.clusters()
+
+    response = await caller.create(with_field(part, field, value))
+
+    assert refusal(response) == expected
+    assert (caller.sandbox.world.platforms(), caller.sandbox.world.clusters()) == before
+
+
+async def test_new_cluster_in_a_vpc_that_is_being_made_is_refused(caller: Caller) -> None:
+    body = with_field(ENGINE, "vpc_id", CREATING_VPC_ID)
+    body[ENGINE] |= {"subnet_id": CREATING_SUBNET_ID}
+
+    assert refusal(await caller.create(body)) == unready(f"VPC ({CREATING_VPC_ID}) is not ACTIVE.")
+
+
+async def test_new_gpu_cluster_needs_an_image_for_gpus(caller: Caller) -> None:
+    body = with_field(POOL, "server_type_id", GPU_SERVER_TYPE_ID)
+    body[POOL] |= {"image_os": "rhel", "image_os_version": "9.4"}
+    refused = await caller.create(body)
+    body[POOL] |= {"image_os": "ubuntu", "image_os_version": "22.04"}
+    body[ENGINE] |= {"lb_id": LOAD_BALANCER_ID, "cifs_volume_id": CIFS_VOLUME_ID}
+    release_id = await caller.created_id(body)
+
+    assert refusal(refused) == unfit("image_os rhel 9.4 is not supported")
+    caller.clock.now_s += 40 * MINUTE_S
+    cluster_id = (await caller.get(f"{P}/{release_id}"))["cluster_id"]
+    nodes = (await caller.get(f"{P}/internal/clusters/{cluster_id}/nodes"))["nodes"]
+    assert [(node["name"], node["number_of_gpu"]) for node in nodes] == [
+        ("cluster-test-nodepool-test-1", 4),
+        ("cluster-test-nodepool-test-2", 4),
+    ]
+
+
+async def test_clusters_over_the_quota_are_refused() -> None:
+    caller = Caller(Profile(cluster_quota=1))
+
+    assert refusal(await caller.create(on_new_cluster()))[:2] == (403, "ske.quota.value.exceeded")
+    assert (await caller.create()).status_code == 201
 
 
 async def test_auto_scale_needs_both_counts_in_order(caller: Caller) -> None:

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, object] = {
     "environment": "e",
     "auth_url": None,
     "endpoint": None,
+    "service_versions": None,
     "api_version": "1.1",
     "language": "en-US",
     "read_timeout_s": 30.0,
@@ -44,6 +45,7 @@ SOURCES: dict[str, list[str]] = {
     "environment": ["SCP_ENVIRONMENT"],
     "auth_url": ["SCP_TF_AUTH_URL", "config.json: auth-url"],
     "endpoint": ["SCP_ENDPOINT", "SCP_TF_ENDPOINT_OVERRIDE", "config.json: endpoint-override"],
+    "service_versions": ["SCP_MCP_SERVICE_VERSIONS"],
     "api_version": ["SCP_API_VERSION"],
     "language": ["SCP_LANGUAGE"],
     "read_timeout_s": ["SCP_MCP_READ_TIMEOUT_S"],
@@ -65,6 +67,7 @@ VALUES: dict[str, list[str]] = {
     "environment": ["s", "e"],
     "auth_url": [f"https://iam.{letter}.samsungsdscloud.com/v1" for letter in "ese"],
     "endpoint": [f"https://host-{number}.example" for number in range(4)],
+    "service_versions": ["ske=1.4", "ske=1.6,vpc=1.2"],
     "api_version": ["1.0", "1.2"],
     "language": ["ko-KR", "en-US"],
     "read_timeout_s": ["1.0", "2.0"],
@@ -326,6 +329,63 @@ def test_plain_http_is_for_this_machine_alone(endpoint: str) -> None:
 def test_address_is_scheme_host_and_port_alone(endpoint: str) -> None:
     """An address with more in it would sign, or reach, something else than it seems to."""
     assert problem(endpoint=endpoint) == "SCP_ENDPOINT must be scheme://host or scheme://host:port, nothing more"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "own", "ske", "quota"),
+    [
+        (
+            None,
+            "https://aimlops-platform.kr-east1.e.samsungsdscloud.com",
+            "https://ske.kr-east1.e.samsungsdscloud.com",
+            "https://quota.e.samsungsdscloud.com",
+        ),
+        ("http://127.0.0.1:1/{service}", *(f"http://127.0.0.1:1/{s}" for s in ("aimlops-platform", "ske", "quota"))),
+        (
+            "https://{service}.{region}-{environment}.example/",
+            *(f"https://{s}.kr-east1-e.example" for s in ("aimlops-platform", "ske", "quota")),
+        ),
+        (
+            "https://{environment}.example/{region}/{service}",
+            *(f"https://e.example/kr-east1/{s}" for s in ("aimlops-platform", "ske", "quota")),
+        ),
+    ],
+)
+def test_one_address_reaches_every_service(endpoint: str | None, own: str, ske: str, quota: str) -> None:
+    settings = Settings.read(endpoint=endpoint, region="kr-east1")
+
+    assert settings.reaches_neighbours
+    assert (settings.base_url, settings.base_url_of("ske"), settings.base_url_of("quota", is_global=True)) == (
+        own,
+        ske,
+        quota,
+    )
+
+
+def test_an_address_of_one_service_reaches_no_neighbour() -> None:
+    assert not Settings.read(endpoint="https://api.example").reaches_neighbours
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://api.example/{service}?a=b",
+        "https://api.example/{service}#x",
+        "https://api.example/{service}/%2e%2e",
+        "https://api.example/../{service}",
+        "https://user@{service}.example",
+        "https://{name}.example/{service}",
+        "https://{service}.example/a b",
+        "{service}.example",
+    ],
+)
+def test_address_of_every_service_holds_nothing_but_their_names_and_a_path(endpoint: str) -> None:
+    assert problem(endpoint=endpoint) == "SCP_ENDPOINT must be scheme://host or scheme://host:port, nothing more"
+
+
+@pytest.mark.parametrize("versions", ["ske", "ske=", "ske=1.6;vpc=1.2", "ske=1.6,", "=1", "ske=latest"])
+def test_versions_of_services_are_pairs(versions: str) -> None:
+    assert problem(service_versions=versions) == ("SCP_MCP_SERVICE_VERSIONS must be pairs like ske=1.6,vpc=1.4")
 
 
 @pytest.mark.parametrize("endpoint", ["https://[::1", "https://api.example:99999", "https://api.example:port"])

@@ -352,7 +352,7 @@ async def test_texts_of_the_service_cannot_steer_the_terminal(tmp_path: Path, cl
             body={hostile: hostile},
             lost=(hostile,),
             live={hostile: hostile},
-            checks=(Check(hostile, Finding.STOP, hostile),),
+            checks=(Check(hostile, Finding.FAIL, hostile, fix=hostile),),
             asker=hostile,
         )
         await at.ledger.add(entry_of(plan, "plan-1", clock()))

@@ -13,6 +13,7 @@ from aimlops_server.client import Retries
 from aimlops_server.guard.desk import Desk
 from aimlops_server.guard.ledger import Ledger
 from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY, Sandbox
+from aimlops_server.sandbox.neighbours import seed as there
 from aimlops_server.sandbox.seed import ENTERPRISE_IMAGE_ID, FREE_CLUSTER_ID
 from aimlops_server.sandbox.transport import SandboxTransport
 from aimlops_server.settings import Settings
@@ -140,20 +141,20 @@ def create_arguments(**changes: Any) -> dict[str, Any]:
 NEW_CLUSTER: dict[str, Any] = {
     "kubernetes_engine_create_request": {
         "kubernetes_engine_name": "new-cluster",
-        "k8s_version": "v1.33.5",
-        "vpc_id": "1" * 32,
-        "subnet_id": "2" * 32,
-        "security_group_id_list": ["3" * 32],
-        "volume_id": "4" * 32,
+        "k8s_version": there.KUBERNETES_VERSION,
+        "vpc_id": there.MAIN_VPC_ID,
+        "subnet_id": there.MAIN_SUBNET_ID,
+        "security_group_id_list": [there.SECURITY_GROUP_ID],
+        "volume_id": there.NFS_VOLUME_ID,
     },
     "node_pool_create_request": {
         "name": "pool-1",
         "image_os": "ubuntu",
         "image_os_version": "22.04",
-        "server_type_id": "s1v16m64",
-        "volume_type_name": "SSD",
-        "volume_size": 104,
-        "keypair_name": "keypair",
+        "server_type_id": there.SERVER_TYPE_ID,
+        "volume_type_name": there.VOLUME_TYPE_NAME,
+        "volume_size": there.MIN_VOLUME_GB,
+        "keypair_name": there.KEYPAIR_NAME,
         "desired_node_count": 3,
     },
 }

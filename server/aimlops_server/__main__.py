@@ -1,29 +1,32 @@
-"""The command line: reads it, then runs the app. Heavy imports come after the reading, so that --help is quick."""
+"""The command line: reads it, then runs the app. Heavy imports come after the reading, so that --help is quick.
+
+Each command is a function of its options that returns the exit code, and a parser that names it.
+"""
 
 import argparse
+import io
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 if TYPE_CHECKING:
     from aimlops_server.settings import Settings
 
 EXIT_USAGE = 2
+PROGRAM = "scp-aimlops-mcp"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(argv)
-    import anyio
-
     from aimlops_server.errors import ConfigurationError, NotSent
 
     try:
-        return _audit(options) if options.command == "audit" else anyio.run(_run, options)
+        return options.run(options)
     except (ConfigurationError, NotSent) as error:
-        sys.stderr.write(f"scp-aimlops-mcp: {error.happened}\n")
+        sys.stderr.write(f"{PROGRAM}: {error.happened}\n")
         return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
@@ -40,6 +43,50 @@ def _settings(options: argparse.Namespace) -> "Settings":
     return settings.for_sandbox() if options.sandbox else settings
 
 
+def _serve(options: argparse.Namespace) -> int:
+    # Read before the SDK is imported: a malformed setting is told at once.
+    settings = _settings(options)
+
+    async def run() -> None:
+        from aimlops_server import app
+
+        server = app.sandbox_server(settings, speed=options.speed) if options.sandbox else app.build_server(settings)
+        await app.serve(server, options.transport, options.host, options.port)
+
+    return _anyio(run)
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    async def run() -> None:
+        from aimlops_server import app
+
+        await app.run_sandbox(
+            options.host, options.port, speed=options.speed, faults=options.fault, profile=options.profile
+        )
+
+    return _anyio(run)
+
+
+def _demo(_: argparse.Namespace) -> int:
+    async def run() -> None:
+        from aimlops_server.demo import run_demo
+
+        await run_demo()
+
+    return _anyio(run)
+
+
+def _approve(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+
+    async def run() -> int:
+        from aimlops_server import app
+
+        return await app.approve(settings, options.plan)
+
+    return _anyio(run)
+
+
 def _audit(options: argparse.Namespace) -> int:
     from aimlops_server import audit_command
 
@@ -50,32 +97,75 @@ def _audit(options: argparse.Namespace) -> int:
         return audit_command.show(directory, sys.stdout, options.limit)
     code = audit_command.export(directory, sys.stdout, options.format)
     if code:
-        sys.stderr.write("scp-aimlops-mcp: the log is broken; run: scp-aimlops-mcp audit verify\n")
+        sys.stderr.write(f"{PROGRAM}: the log is broken; run: {PROGRAM} audit verify\n")
     return code
 
 
-async def _run(options: argparse.Namespace) -> int:
-    # Read before the SDK is imported: a malformed setting is told at once.
-    settings = _settings(options) if options.command in {None, "approve"} else None
+def _install(options: argparse.Namespace) -> int:
+    from aimlops_server.install import command
 
-    from aimlops_server import app
-
-    if options.command == "sandbox":
-        await app.run_sandbox(
-            options.host, options.port, speed=options.speed, faults=options.fault, profile=options.profile
-        )
-    elif options.command == "demo":
-        from aimlops_server.demo import run_demo
-
-        await run_demo()
-    elif settings is None:
-        raise AssertionError(f"{options.command} has no branch")
-    elif options.command == "approve":
-        return await app.approve(settings, options.plan)
+    settings = _settings(options)
+    keys: dict[str, str] | None = None if options.sandbox else {}
+    if options.with_keys and keys is not None:
+        keys = {
+            "SCP_ACCESS_KEY": settings.keys.access_key,
+            "SCP_SECRET_KEY": settings.keys.secret_key.get_secret_value(),
+        }
+    at = command.place(options.client, project=options.project, keys=bool(keys))
+    launch = command.this_program(_flags(options))
+    if options.print:
+        _stdout().write(command.snippet(at, launch, keys))
+        sys.stderr.write(f"{PROGRAM}: this belongs into {at.file}\n")
     else:
-        server = app.sandbox_server(settings, speed=options.speed) if options.sandbox else app.build_server(settings)
-        await app.serve(server, options.transport, options.host, options.port)
+        command.install(at, launch, keys, _stdout(), yes=options.yes)
     return 0
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    from aimlops_server.install import command
+
+    command.uninstall(command.place(options.client, project=options.project, keys=False), _stdout(), yes=options.yes)
+    return 0
+
+
+def _list_settings(_: argparse.Namespace) -> int:
+    from aimlops_server.settings import Settings, sources
+
+    for field in Settings.model_fields.values():
+        default = "" if field.default is None else f" (default: {str(field.default).lower()})"
+        sys.stdout.write(f"{', '.join(sources(field))}\n    {field.description}{default}\n")
+    return 0
+
+
+def _completion(options: argparse.Namespace) -> int:
+    import shtab
+
+    sys.stdout.write(shtab.complete(_parser(), options.shell))
+    return 0
+
+
+def _stdout() -> TextIO:
+    out = cast("TextIO", sys.stdout)
+    # A Windows console or pipe has another code page by default.
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(encoding="utf-8")
+    return sys.stdout
+
+
+def _anyio(run: Callable[[], Any]) -> int:
+    import anyio
+
+    return anyio.run(run) or 0
+
+
+def _flags(options: argparse.Namespace) -> list[str]:
+    """The given flags as words again: a client starts the server with them."""
+    words = ["--sandbox"] if options.sandbox else []
+    for name in _SETTING_FLAGS:
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+    return words
 
 
 # Keys have no flag: a command line is visible to every user of the machine.
@@ -84,11 +174,23 @@ _SETTING_FLAGS = ("region", "environment", "account_id", "endpoint", "api_versio
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="scp-aimlops-mcp",
+        prog=PROGRAM,
         description="MCP server for Samsung Cloud Platform's AI&MLOps Platform. Without a command it serves stdio.",
-        epilog="Keys come from SCP_ACCESS_KEY and SCP_SECRET_KEY, or from ~/.scpconf/credentials.json.",
+        epilog=f"""\
+keys:
+  They come from SCP_ACCESS_KEY and SCP_SECRET_KEY, or from ~/.scpconf/credentials.json.
+  '{PROGRAM} settings' lists every setting and where it is read from.
+
+examples:
+  {PROGRAM} --sandbox                 try it: no keys, no network
+  {PROGRAM} --read-only               without the tools that change things
+  {PROGRAM} --transport http          at http://127.0.0.1:8000/mcp
+  {PROGRAM} install claude-desktop    set it up in a client
+""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('scp-aimlops-mcp')}")
+    parser.set_defaults(run=_serve)
+    parser.add_argument("--version", action=_Version, help="show this program's, the SDK's and the protocol's versions")
     parser.add_argument("--sandbox", action="store_true", help="run against the embedded sandbox: no keys, no network")
     parser.add_argument("--transport", choices=("stdio", "http"), default="stdio", help="default: stdio")
     parser.add_argument("--region", help="SCP region, e.g. kr-west1")
@@ -100,7 +202,14 @@ def _parser() -> argparse.ArgumentParser:
     _address(parser, port=8000)
     _speed(parser)
     commands = parser.add_subparsers(dest="command", metavar="command")
-    sandbox = commands.add_parser("sandbox", help="serve the sandbox over HTTP, for any client")
+
+    sandbox = _command(
+        commands.add_parser,
+        "sandbox",
+        _sandbox,
+        "serve the sandbox over HTTP, for any client",
+        ("sandbox --port 8080", "sandbox --speed 3600 --fault POST:drop_after", "sandbox --profile reference"),
+    )
     _address(sandbox, port=8080)
     _speed(sandbox)
     sandbox.add_argument(
@@ -109,17 +218,103 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--profile", choices=("live", "reference"), default="live", help="whose behaviour, where the two differ"
     )
-    commands.add_parser("demo", help="watch a platform being created and deleted in the sandbox")
-    approve = commands.add_parser("approve", help="approve or deny a waiting plan in this terminal")
+
+    _command(commands.add_parser, "demo", _demo, "watch a platform being created and deleted in the sandbox", ("demo",))
+
+    approve = _command(
+        commands.add_parser,
+        "approve",
+        _approve,
+        "approve or deny a waiting plan in this terminal",
+        ("approve", "approve 4f9c2a71", "--sandbox approve"),
+    )
     approve.add_argument("plan", nargs="?", help="the plan's id; without it the waiting plans are listed")
-    audit = commands.add_parser("audit", help="read and check the audit log")
+
+    audit = _command(
+        commands.add_parser,
+        "audit",
+        _audit,
+        "read and check the audit log",
+        ("audit show --limit 10", "audit verify", "audit export --format json > audit.json"),
+    )
     actions = audit.add_subparsers(dest="action", metavar="action", required=True)
-    show = actions.add_parser("show", help="the newest steps")
+    show = _command(actions.add_parser, "show", _audit, "the newest steps", ("audit show --limit 10",))
     show.add_argument("--limit", type=_at_least_one, default=50, metavar="N", help="how many (default 50)")
-    actions.add_parser("verify", help="check the chain; names the first broken line")
-    export = actions.add_parser("export", help="the whole log on stdout")
+    _command(actions.add_parser, "verify", _audit, "check the chain; names the first broken line", ("audit verify",))
+    export = _command(actions.add_parser, "export", _audit, "the whole log on stdout", ("audit export > audit.csv",))
     export.add_argument("--format", choices=("csv", "json"), default="csv", help="default: csv")
+
+    install = _command(
+        commands.add_parser,
+        "install",
+        _install,
+        "set this server up in a client: shows the change, asks, keeps the old file",
+        (
+            "--sandbox install claude-code",
+            "install vscode",
+            "--region kr-east1 --read-only install cursor --project",
+            "install claude-desktop --print",
+        ),
+        "The client starts the server with the options given before 'install'. No key is written: VS Code asks for "
+        "them, with the others put them into ~/.scpconf/credentials.json.",
+    )
+    _client(install)
+    keys = install.add_mutually_exclusive_group()
+    keys.add_argument("--print", action="store_true", help="only print what to put into the client's file")
+    keys.add_argument("--with-keys", action="store_true", help="write your keys into the file, readable to whoever can")
+    uninstall = _command(
+        commands.add_parser,
+        "uninstall",
+        _uninstall,
+        "remove this server from a client, and nothing else",
+        ("uninstall cursor", "uninstall vscode --project --yes"),
+    )
+    _client(uninstall)
+
+    _command(
+        commands.add_parser, "settings", _list_settings, "list the settings, their sources and defaults", ("settings",)
+    )
+
+    completion = _command(
+        commands.add_parser,
+        "completion",
+        _completion,
+        "print a script that completes this command line in a shell",
+        (
+            f"completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}",
+            f"completion zsh > ~/.zfunc/_{PROGRAM}",
+            f"completion fish > ~/.config/fish/completions/{PROGRAM}.fish",
+        ),
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     return parser
+
+
+def _command(
+    add_parser: Callable[..., argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    what: str,
+    examples: Sequence[str],
+    more: str = "",
+) -> argparse.ArgumentParser:
+    """A command: what it is, how it is called, and the function that does it."""
+    parser = add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}. {more}".strip(),
+        epilog="examples:\n" + "".join(f"  {PROGRAM} {example}\n" for example in examples),
+        formatter_class=_Help,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _client(parser: argparse.ArgumentParser) -> None:
+    # The names are those of aimlops_server.install.clients, which --help need not import.
+    parser.add_argument("client", choices=("claude-code", "claude-desktop", "vscode", "cursor"))
+    parser.add_argument("--project", action="store_true", help="in the project in this directory, not for your user")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _at_least_one(text: str) -> int:
@@ -154,11 +349,36 @@ def factor(text: str) -> float:
     return number
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Wraps the description and leaves the examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)  # pyright: ignore[reportPrivateUsage] reason: argparse has no public way
+
+
+class _Version(argparse.Action):
+    """Asks the SDK only when it is asked itself."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002 reason: argparse's name
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from mcp_types.version import KNOWN_PROTOCOL_VERSIONS
+
+        sys.stdout.write(
+            f"{PROGRAM} {version(PROGRAM)}\nMCP SDK {version('mcp')}\n"
+            f"MCP protocol {', '.join(KNOWN_PROTOCOL_VERSIONS)}\n"
+        )
+        parser.exit()
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line: a client shows stderr's last line, and the usage is a page."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"scp-aimlops-mcp: {message} (see --help)\n")
+        self.exit(EXIT_USAGE, f"{PROGRAM}: {message} (see --help)\n")
 
 
 if __name__ == "__main__":

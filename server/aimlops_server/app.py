@@ -208,7 +208,7 @@ def sandbox_server(settings: Settings, *, speed: float) -> Server[Parts]:
         "secret_key": SecretStr(SECRET_KEY),
         "account_id": "sandbox",
         # A name that cannot exist, so that every preview says where it goes: nowhere.
-        "endpoint": "https://aimlops-platform.sandbox.invalid",
+        "endpoint": "https://{service}.sandbox.invalid",
     }
     # The live service no longer has 1.0; the reference's profile does.
     profile = "reference" if settings.api_version == "1.0" else "live"
@@ -230,7 +230,8 @@ async def run_sandbox(
     sandbox = _sandbox(speed, profile)
 
     def ready(url: str) -> None:
-        print(f"SCP_ENDPOINT={url}\nSCP_ACCESS_KEY={ACCESS_KEY}\nSCP_SECRET_KEY={SECRET_KEY}", flush=True)  # noqa: T201 reason: its output
+        # {service} is for the caller: the first part of the path says which service a request is for.
+        print(f"SCP_ENDPOINT={url}/{{service}}\nSCP_ACCESS_KEY={ACCESS_KEY}\nSCP_SECRET_KEY={SECRET_KEY}", flush=True)  # noqa: T201 reason: its output
 
     try:
         for fault in faults:

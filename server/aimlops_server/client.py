@@ -18,13 +18,14 @@ import httpx2
 import pydantic_core
 import stamina
 from aimlops_tools import Effect, Operation, WireRequest
-from aimlops_tools.operation import Answer, UnsupportedField
+from aimlops_tools.operation import PRODUCT, Answer, UnsupportedField
 from aimlops_tools.text import plain
 from pydantic import SecretStr, ValidationError
 
 from aimlops_server.errors import (
     AimlopsError,
     BadAnswer,
+    ConfigurationError,
     InvalidArguments,
     OutcomeUnknown,
     Refused,
@@ -53,6 +54,14 @@ class Retries:
     first_wait_s: float = 0.5
     max_wait_s: float = 10.0
     jitter_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedVersion:
+    """One version of a service's API; status CURRENT, SUPPORTED, DEPRECATED or PLANNED."""
+
+    id: str
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,7 @@ class ApiClient:
         self._http = http
         self._clock_ms = clock_ms
         self._retries = retries
+        self._versions = settings.versions_of_neighbours
 
     def wire(self, operation: Operation[AnswerT], secrets: Mapping[str, SecretStr] | None = None) -> WireRequest:
         """The exact request of an operation under the configured API version; without `secrets`, with references.
@@ -96,8 +106,12 @@ class ApiClient:
         Raises:
             InvalidArguments: a field is set that this API version does not have.
         """
+        spec = operation.spec
+        version = self._settings.api_version
+        if spec.service != PRODUCT:
+            version = self._versions.get(spec.service, spec.versions[-1])
         try:
-            return operation.wire(self._settings.api_version, secrets)
+            return operation.wire(version, secrets)
         except UnsupportedField as error:
             raise InvalidArguments(str(error), "correct the arguments and call again") from None
 
@@ -110,7 +124,20 @@ class ApiClient:
         """
         if operation.spec.effect is not Effect.READ:
             raise TypeError(f"{operation.tool_name()} changes things: use change()")
+        if operation.spec.service != PRODUCT and not self._settings.reaches_neighbours:
+            raise _neighbours_off()
         request = self.wire(operation)
+        try:
+            return await self._read_patiently(operation, request)
+        except Refused as refused:
+            current = await self._current_version(request) if refused.status == 406 else None
+            if request.service == PRODUCT or current in {None, request.version}:
+                raise
+        # The neighbours' versions were current once; the product's own is the user's choice.
+        self._versions[request.service] = str(current)
+        return await self._read_patiently(operation, self.wire(operation))
+
+    async def _read_patiently(self, operation: Operation[AnswerT], request: WireRequest) -> AnswerT:
         try:
             async for attempt in stamina.retry_context(
                 on=_backoff,
@@ -141,7 +168,7 @@ class ApiClient:
         except _Lost as lost:
             raise OutcomeUnknown(f"The request was sent, then {lost}.", _LOOK_FIRST) from None
         if 400 <= received.status < 500 and received.status != 408:
-            raise await self._refused(received)
+            raise await self._refused(request, received)
         if received.status != operation.spec.status:
             refusal = read_refusal(received.status, received.body)
             raise OutcomeUnknown(f"The request was sent. {refusal}", _LOOK_FIRST)
@@ -168,7 +195,7 @@ class ApiClient:
         if received.status in RETRIED_STATUSES:
             raise _TryAgain(self._failed(received), _retry_after_s(received.headers, self._retries.max_wait_s))
         if 400 <= received.status < 500:
-            raise await self._refused(received)
+            raise await self._refused(request, received)
         if received.status != operation.spec.status:
             raise self._failed(received)
         return _parse(operation, received)
@@ -179,9 +206,9 @@ class ApiClient:
         try:
             outgoing = self._http.build_request(
                 request.method,
-                self._settings.base_url + request.target,
+                self._settings.base_url_of(request.service, is_global=request.is_global) + request.target,
                 content=request.body,
-                headers={"Scp-Api-Version": f"aimlops-platform {request.version}"},
+                headers={"Scp-Api-Version": f"{request.service} {request.version}"},
             )
         except httpx2.InvalidURL as error:
             # The endpoint was checked and the target is encoded: what is left is httpx2's limit of 64 KiB.
@@ -197,6 +224,7 @@ class ApiClient:
         return received
 
     async def _exchange(self, outgoing: httpx2.Request) -> _Received:
+        host = f"{outgoing.url.scheme}://{outgoing.url.netloc.decode('ascii')}"
         # httpx2's own limits are per read; this one also ends an answer that drips byte by byte.
         limit_s = CONNECT_TIMEOUT_S + 2 * self._settings.read_timeout_s
         try:
@@ -209,7 +237,7 @@ class ApiClient:
                         await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError) as error:
             raise Unreachable(
-                f"No connection to {self._settings.base_url} ({plain(str(error), 200) or type(error).__name__}).",
+                f"No connection to {host} ({plain(str(error), 200) or type(error).__name__}).",
                 "check the network, the proxy (HTTPS_PROXY), SCP_REGION, SCP_ENVIRONMENT and SCP_ENDPOINT; "
                 "nothing reached the service",
             ) from None
@@ -218,39 +246,72 @@ class ApiClient:
         except httpx2.TransportError as error:
             raise _Lost(f"the connection broke ({type(error).__name__})") from error
 
-    async def _refused(self, received: _Received) -> Refused:
+    async def _refused(self, request: WireRequest, received: _Received) -> Refused:
         refusal = read_refusal(received.status, received.body)
         step = next_step(refusal)
-        if received.status == 401 and (skew := self._clock_skew_s(received.headers)) is not None:
-            step += f" (the service's clock and this machine's differ by {skew:.0f} s)"
+        if received.status == 401 and (skew_s := self._skew_s(received.headers)) is not None:
+            step += f" (the service's clock and this machine's differ by {abs(skew_s):.0f} s)"
         if received.status == 406:
-            step += f"; it offers {await self._offered_versions()}"
+            offered = ", ".join(f"{v.id} {v.status}" for v in await self.versions(request.service, is_global=request.is_global))
+            step += f"; it offers {offered or '(its list of versions could not be read)'}"
         return Refused(str(refusal), step, status=refusal.status, code=refusal.code)
 
     def _failed(self, received: _Received) -> ServiceFailed:
         refusal = read_refusal(received.status, received.body)
         return ServiceFailed(str(refusal), next_step(refusal))
 
-    def _clock_skew_s(self, headers: httpx2.Headers) -> float | None:
+    def _skew_s(self, headers: httpx2.Headers) -> float | None:
         try:
-            return abs(parsedate_to_datetime(headers["Date"]).timestamp() - self._clock_ms() / 1000)
+            return self._clock_ms() / 1000 - parsedate_to_datetime(headers["Date"]).timestamp()
         except (KeyError, ValueError, OverflowError):
             return None
 
-    async def _offered_versions(self) -> str:
-        """The discovery document in words. It needs no signature (facts 2)."""
+    async def clock_skew_s(self) -> float | None:
+        """How far this machine's clock is ahead of the service's, by the Date of an unsigned answer; None: not told.
+
+        Raises:
+            Unreachable: no answer came.
+        """
         try:
-            received = await self._exchange(self._http.build_request("GET", self._settings.base_url + "/"))
-            versions = cast("list[dict[str, object]]", pydantic_core.from_json(received.body)["versions"])
-            return ", ".join(plain(f"{v['id']} {v['status']}".removeprefix("v"), 40) for v in versions[:10])
+            return self._skew_s((await self._exchange(self._discovery(PRODUCT))).headers)
+        except _Lost as lost:
+            raise Unreachable(f"The service did not answer: {lost}.", "try again") from None
+
+    def _discovery(self, service: str, *, is_global: bool = False) -> httpx2.Request:
+        """The request for the versions of a service. It needs no signature (facts 2)."""
+        return self._http.build_request("GET", self._settings.base_url_of(service, is_global=is_global) + "/")
+
+    async def versions(self, service: str = PRODUCT, *, is_global: bool = False) -> list[OfferedVersion]:
+        """What the service's discovery document lists; none when it cannot be read."""
+        try:
+            received = await self._exchange(self._discovery(service, is_global=is_global))
+            listed = cast("list[dict[str, object]]", pydantic_core.from_json(received.body)["versions"])
+            return [
+                OfferedVersion(plain(str(v["id"]), 20).removeprefix("v"), plain(str(v["status"]), 20))
+                for v in listed[:10]
+            ]
         except (AimlopsError, _Lost, ValueError, KeyError, TypeError):
-            return "(its list of versions could not be read)"
+            return []
+
+    async def _current_version(self, request: WireRequest) -> str | None:
+        if request.service == PRODUCT:
+            return None
+        offered = await self.versions(request.service, is_global=request.is_global)
+        return next((v.id for v in offered if v.status.upper() == "CURRENT"), None)
 
 
 _LOOK_FIRST = (
     "do not call again yet: it is never sent twice on its own. Look first (get_platform, or list_platforms with the "
     "release_name), tell the user what you see, and repeat only what did not happen"
 )
+
+
+def _neighbours_off() -> ConfigurationError:
+    return ConfigurationError(
+        "SCP_ENDPOINT is the address of one service, so the neighbouring ones (VPC, Kubernetes, storage and so on) "
+        "cannot be reached and look-ups are off.",
+        "ask the user for the ids, or have them put {service} into SCP_ENDPOINT, e.g. https://{service}.example.com",
+    )
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ AimlopsError
 ├── ConfigurationError   this server is not set up; nothing was sent
 ├── InvalidArguments     the call is malformed; nothing was sent
 ├── NotSent              the guard held a change back; nothing was sent
+│   └── UnknownState     the answer to a question that is not open
 ├── Unreachable          no answer to a read, or no connection for a change
 ├── Refused              the service said no (4xx)
 ├── ServiceFailed        the service failed on a read (5xx)
@@ -52,6 +53,10 @@ class NotSent(AimlopsError):
 
     def explain(self, attempted: str) -> str:
         return f"{attempted} was not sent. {self.happened}\nChanged: {self.changed}.\nNext: {self.next_step}"
+
+
+class UnknownState(NotSent):
+    """An answer came with a request state that stands for no open question: used, expired, altered or invented."""
 
 
 class Unreachable(AimlopsError):

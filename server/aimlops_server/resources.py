@@ -97,7 +97,7 @@ class Resources:
                 for platform in await walk(self.api, ListPlatforms(size=100), MAX_LISTED):
                     listed.append(
                         Resource(
-                            uri=_uri("platforms", platform.release_id),
+                            uri=platform_uri(platform.release_id),
                             name=platform.release_name,
                             title=f"Platform {platform.release_name}",
                             description=f"{platform.kubeflow_type} {platform.version}, {platform.status}",
@@ -148,6 +148,20 @@ class Resources:
             if image.image_id == image_id:
                 return image
         raise NoSuchResource(f"there is no image {plain(image_id, 100)!r}")
+
+
+def platform_uri(release_id: str) -> str:
+    """The address of one platform."""
+    return _uri("platforms", release_id)
+
+
+def release_id_of(uri: str) -> str | None:
+    """The platform that an address stands for, written as `platform_uri` writes it; None for any other address."""
+    match _segments(uri):
+        case ["platforms", release_id] if uri == platform_uri(release_id):
+            return release_id
+        case _:
+            return None
 
 
 def _segments(uri: str) -> list[str]:

@@ -24,22 +24,26 @@ SHUTDOWN_S = 1
 
 async def serve_stdio(server: Server[Any]) -> None:
     """Serve one client until it closes stdin, or until a signal."""
+    cleaned_up = anyio.Event()
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":  # there, closing stdin is the way to end it
-            group.start_soon(_end_on_signal, group.cancel_scope)
+            group.start_soon(_end_on_signal, group.cancel_scope, cleaned_up)
         async with stdio_server() as (read, write):
-            await server.run(read, write, server.create_initialization_options())
+            try:
+                await server.run(read, write, server.create_initialization_options())
+            finally:
+                cleaned_up.set()
         group.cancel_scope.cancel()
 
 
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
+async def _end_on_signal(scope: anyio.CancelScope, cleaned_up: anyio.Event) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for received in signals:
             scope.cancel()
             # The SDK's reader thread blocks on stdin and cannot be cancelled: after the clean-up, leave without it.
-            with anyio.CancelScope(shield=True):
-                await anyio.sleep(SHUTDOWN_S)
-                os._exit(128 + received)
+            with anyio.move_on_after(SHUTDOWN_S, shield=True):
+                await cleaned_up.wait()
+            os._exit(128 + received)
 
 
 async def serve_http(server: Server[Any], host: str, port: int, ready: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import platformdirs
+from aimlops_tools.operation import PRODUCT
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -32,6 +33,9 @@ VENDOR_DIR = Path(".scpconf")
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]+")
 # Narrower than urlsplit, which drops line ends and an empty "?" or "#" that would swallow the path.
 _ENDPOINT = re.compile(r"[a-z]+://(\[[0-9a-f:.]+\]|[\w-]{1,63}(\.[\w-]{1,63})*\.?)(:[0-9]{1,5})?/*", re.ASCII | re.I)
+_ENDPOINT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[\w.-]+)*/*", re.ASCII)
+_SERVICE = "{service}"
+_PAIR = r"[a-z][a-z0-9-]*=[0-9]{1,3}(\.[0-9]{1,3})?"
 _CREDENTIALS = "credentials.json"
 _CONFIG = "config.json"
 
@@ -89,7 +93,14 @@ class Settings(BaseSettings):
     endpoint: str | None = Field(
         default=None,
         validation_alias=_from("SCP_ENDPOINT", "SCP_TF_ENDPOINT_OVERRIDE", f"{_CONFIG}: endpoint-override"),
-        description="Replaces the service's address; https, or http on loopback",
+        description="Replaces the service's address; https, or http on loopback. With {service} in it ({region} and "
+        "{environment} too, if needed) it is the neighbouring services' address as well; without, look-ups are off",
+    )
+    service_versions: str | None = Field(
+        default=None,
+        validation_alias=_from("SCP_MCP_SERVICE_VERSIONS"),
+        description="API versions of neighbouring services, e.g. ske=1.6,vpc=1.4; one that is refused gives way to the "
+        "service's current one",
     )
     api_version: Literal["1.0", "1.1", "1.2"] = Field(
         default="1.1",
@@ -181,17 +192,27 @@ class Settings(BaseSettings):
     def _https_unless_loopback(cls, endpoint: str | None) -> str | None:
         if endpoint is None:
             return None
+        example = _filled(endpoint, "aimlops-platform", "kr-west1", "e")
         try:
-            parts = urlsplit(endpoint)
+            parts = urlsplit(example)
             host = parts.hostname
             _ = parts.port
         except ValueError:
             raise ValueError("is not a URL") from None
-        if not _ENDPOINT.fullmatch(endpoint):
+        # A path is for the services' names alone, e.g. http://127.0.0.1:8080/{service}.
+        address = example.removesuffix(parts.path) if _SERVICE in endpoint.partition("://")[2] else example
+        if not _ENDPOINT.fullmatch(address) or not _ENDPOINT_PATH.fullmatch(example.removeprefix(address)):
             raise ValueError("must be scheme://host or scheme://host:port, nothing more")
         if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK_HOSTS):
             raise ValueError("must start with https:// (http:// only on 127.0.0.1, ::1 or localhost)")
         return endpoint.rstrip("/")
+
+    @field_validator("service_versions")
+    @classmethod
+    def _are_pairs(cls, versions: str | None) -> str | None:
+        if versions is not None and not re.fullmatch(rf"{_PAIR}(,{_PAIR})*", versions):
+            raise ValueError("must be pairs like ske=1.6,vpc=1.4")
+        return versions
 
     @model_validator(mode="after")
     def _known_region(self) -> "Settings":
@@ -220,8 +241,28 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """Scheme and host of the service, no trailing slash."""
-        return self.endpoint or f"https://aimlops-platform.{self.region}.{self.environment}.samsungsdscloud.com"
+        """Scheme and host of the product's own service, no trailing slash."""
+        return self.base_url_of(PRODUCT)
+
+    @property
+    def reaches_neighbours(self) -> bool:
+        """Whether the neighbouring services have addresses."""
+        return self.endpoint is None or _SERVICE in self.endpoint
+
+    def base_url_of(self, service: str, *, is_global: bool = False) -> str:
+        """Scheme and host of a service, no trailing slash; a global service's host names no region (facts 2)."""
+        template = self.endpoint or (
+            "https://{service}.{environment}.samsungsdscloud.com"
+            if is_global
+            else "https://{service}.{region}.{environment}.samsungsdscloud.com"
+        )
+        return _filled(template, service, self.region, self.environment)
+
+    @property
+    def versions_of_neighbours(self) -> dict[str, str]:
+        """The configured API versions, by service."""
+        pairs = (pair.partition("=") for pair in (self.service_versions or "").split(",") if pair)
+        return {service: version for service, _, version in pairs}
 
     @property
     def keys(self) -> Keys:
@@ -263,6 +304,12 @@ class _VendorFiles(PydanticBaseSettingsSource):
                 if value not in ("", None):
                     found[f"{name}: {key.replace('_', '-')}"] = value
         return found
+
+
+def _filled(template: str, service: str, region: str, environment: str) -> str:
+    """An address for one service. Plain replacement: nothing else in braces means anything."""
+    filled = template.replace(_SERVICE, service)
+    return filled.replace("{region}", region).replace("{environment}", environment)
 
 
 def sources(field: FieldInfo) -> list[str]:

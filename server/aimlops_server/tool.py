@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, cast
 
 import anyio
@@ -33,7 +34,7 @@ from pydantic import ValidationError
 from aimlops_server import logs
 from aimlops_server.arguments import parse_arguments
 from aimlops_server.client import ApiClient
-from aimlops_server.errors import AimlopsError, InvalidArguments, NotSent
+from aimlops_server.errors import AimlopsError, InvalidArguments, NotSent, UnknownState
 from aimlops_server.guard.approvals import Approvals
 from aimlops_server.guard.guard import Done, Guard, Proposal
 from aimlops_server.guard.ledger import Status
@@ -79,7 +80,7 @@ class Tools:
     async def call(
         self, ctx: ServerRequestContext[Any], params: CallToolRequestParams
     ) -> CallToolResult | InputRequiredResult:
-        """Run one call. An expected failure is a result with is_error; an unknown tool is a protocol error."""
+        """Run one call. An expected failure is a result with is_error; an unknown tool or state is a protocol error."""
         operation_class = self.offered.get(params.name)
         if operation_class is None:
             raise MCPError(INVALID_PARAMS, f"Unknown tool: {plain(params.name, 80)}")
@@ -89,6 +90,9 @@ class Tools:
             if operation_class.spec.effect is Effect.READ:
                 return await self._read(parse_arguments(operation_class, arguments))
             return await self._change(ctx, params, operation_class, arguments)
+        except UnknownState as error:
+            # The protocol wants such a state rejected with an error of its own, not with a result.
+            raise MCPError(INVALID_PARAMS, error.explain(params.name)) from None
         except AimlopsError as error:
             return CallToolResult(content=[_text(error.explain(params.name))], is_error=True)
 
@@ -270,6 +274,7 @@ def offered_operations(*, read_only: bool) -> dict[str, type[Operation[Any]]]:
     return {n: o for n, o in OPERATIONS.items() if not read_only or o.spec.effect is Effect.READ}
 
 
+@cache
 def _describe(operation: type[Operation[Any]]) -> Tool:
     effect = operation.spec.effect
     schema = request_schema(operation)

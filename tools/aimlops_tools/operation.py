@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_validator
 
 API_VERSIONS = ("1.0", "1.1", "1.2")
+PRODUCT = "aimlops-platform"
 
 
 class Effect(StrEnum):
@@ -116,11 +117,16 @@ class WireRequest:
     target: str
     version: str
     body: bytes | None = field(default=None, repr=False)  # may hold a password
+    service: str = PRODUCT
+    is_global: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The wire facts of one operation. `source` is its section in the vendor's reference."""
+    """The wire facts of one operation. `source` is its section in the vendor's reference.
+
+    `service` is the first label of its host; an `is_global` service has one host for all regions.
+    """
 
     method: str
     path: str
@@ -128,14 +134,19 @@ class Spec:
     versions: tuple[str, ...]
     status: int
     source: str
+    service: str = PRODUCT
+    is_global: bool = False
 
     @property
     def path_names(self) -> tuple[str, ...]:
         return tuple(re.findall(r"{(\w+)}", self.path))
 
     def version(self, configured: str) -> str:
-        """The API version to say: the configured one, or this operation's own when it has no such version."""
-        return configured if configured in self.versions else self.versions[-1]
+        """The API version to say: the configured one, or this operation's own when it has no such version.
+
+        A neighbouring service's version is what this server was told or has discovered.
+        """
+        return configured if configured in self.versions or self.service != PRODUCT else self.versions[-1]
 
 
 AnswerT_co = TypeVar("AnswerT_co", bound=Answer | None, covariant=True)
@@ -178,9 +189,10 @@ class Operation(Arguments, Generic[AnswerT_co]):
             target = target.replace("{" + name + "}", quote(str(values.pop(name)), safe=""))
         if self.spec.method in {"POST", "PUT"}:
             body = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
-            return WireRequest(self.spec.method, target, version, body)
+            return WireRequest(self.spec.method, target, version, body, self.spec.service, self.spec.is_global)
         query = urlencode({k: _query_text(v) for k, v in values.items()}, quote_via=quote, safe="")
-        return WireRequest(self.spec.method, f"{target}?{query}" if query else target, version)
+        target = f"{target}?{query}" if query else target
+        return WireRequest(self.spec.method, target, version, None, self.spec.service, self.spec.is_global)
 
     def shown_body(self) -> dict[str, Any] | None:
         """The body a person may see: references in place of secrets. None when the request has no body."""

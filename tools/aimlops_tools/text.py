@@ -30,34 +30,44 @@ def plain(text: str, max_chars: int = MAX_CHARS) -> str:
 
 
 class _Words(HTMLParser):
-    """Collects what a reader of the page would see."""
+    """Collects what a reader of the page would see, and counts its characters."""
 
     _HIDDEN = frozenset({"script", "style", "head", "template"})
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.words: list[str] = []
+        self.chars = 0
         self._hidden_depth = 0
 
     def handle_starttag(self, tag: str, attrs: Iterable[tuple[str, str | None]]) -> None:
         self._hidden_depth += tag in self._HIDDEN
-        self.words.append(" ")
+        self._add(" ")
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden_depth = max(0, self._hidden_depth - (tag in self._HIDDEN))
-        self.words.append(" ")
+        self._add(" ")
 
     def handle_data(self, data: str) -> None:
         if not self._hidden_depth:
-            self.words.append(data)
+            self._add(data)
+
+    def _add(self, text: str) -> None:
+        self.words.append(text)
+        self.chars += len(text)
 
 
 def html_to_plain(html: str, max_chars: int = MAX_CHARS) -> str:
     """The words of an HTML text as one plain line of at most `max_chars` characters."""
     parser = _Words()
-    # The catalogue's descriptions are very large (facts: images); their start is what a reader needs.
-    parser.feed(html[:200_000])
-    parser.close()
+    # The catalogue's descriptions are very large (facts: images): read until `plain` has all that it looks at.
+    for start in range(0, min(len(html), 200_000), 4_000):
+        parser.feed(html[start : start + 4_000])
+        if parser.chars >= max_chars * 10:
+            break
+    else:
+        # Not close(): it takes an unfinished tag for text, which a browser does not, in minutes for 200 kB of "<p ".
+        parser.feed("\n")
     return plain("".join(parser.words), max_chars)
 
 

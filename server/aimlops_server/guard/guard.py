@@ -20,7 +20,7 @@ from pydantic import JsonValue, SecretStr
 
 from aimlops_server.audit import AuditFailed, AuditLog
 from aimlops_server.client import ApiClient
-from aimlops_server.errors import AimlopsError, InvalidArguments, NotApplied, NotSent, OutcomeUnknown
+from aimlops_server.errors import AimlopsError, InvalidArguments, NotApplied, NotSent, OutcomeUnknown, UnknownState
 from aimlops_server.guard.ledger import Entry, Ledger, Status
 from aimlops_server.guard.outcome import DEPLOYED, Observed, Outcome, find_out, observe
 from aimlops_server.guard.plan import Plan
@@ -200,11 +200,12 @@ class Guard:
         """Take the answer to the question that is out under `token`.
 
         Raises:
-            NotSent: the token was used, is not ours, or stands for other arguments; or the answer is not a yes.
+            UnknownState: the token was used or is not ours.
+            NotSent: it stands for other arguments, or the answer is not a yes.
         """
         proposal = self._asked.pop(token, None)
         if proposal is None:
-            raise NotSent("This confirmation was already used, or is not one of this server's.", _START_OVER)
+            raise UnknownState("This confirmation was already used, or is not one of this server's.", _START_OVER)
         if operation != proposal.operation:
             raise NotSent("The arguments are not those that the user was asked about.", _START_OVER)
         return await self.decide_by_form(proposal, answer)

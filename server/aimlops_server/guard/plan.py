@@ -6,36 +6,54 @@ A plan is what a person confirms, so its digest covers all that it shows.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, cast
 
 from pydantic import TypeAdapter
 
 from aimlops_server.settings import Settings
+from aimlops_server.wording import Language, Wording
 
 MAX_PREVIEW_CHARS = 1_500
 
 
-class Finding(StrEnum):
-    """What a check before a change found. Only STOP keeps the change from being asked about."""
+NAMES_SHOWN = 8
 
-    PASS = "passed"
-    STOP = "stop"
-    ADVICE = "advice"
+
+class Finding(StrEnum):
+    """What a check before a change found."""
+
+    PASS = "pass"
+    FAIL = "fail"
     UNKNOWN = "could not check"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check and its result in words."""
+    """One check, its result in words, and what mends it: a tool call, or what to do.
+
+    `inferred`: no document says that the service decides so. Only a failure that is not inferred stops a change.
+    """
 
     name: str
     finding: Finding
     detail: str
+    inferred: bool = False
+    fix: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.name}: {self.finding} – {self.detail}"
+    @property
+    def stops(self) -> bool:
+        return self.finding is Finding.FAIL and not self.inferred
+
+    def line(self, say: Wording) -> str:
+        """The check in one line."""
+        finding = say("fail (inferred)") if self.finding is Finding.FAIL and self.inferred else say(self.finding)
+        return f"{say(self.name)}: {finding} – {self.detail}" + (f" → {self.fix}" if self.fix else "")
+
+    def shown(self) -> dict[str, Any]:
+        """The check as data, empty parts left out."""
+        return {k: v for k, v in asdict(self).items() if v}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +78,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One change, ready to be confirmed.
+    """One change, ready to be confirmed, its sentences in the language of the person who decides.
 
     `target` is what it changes. `typed` is what a person must type, by form field; empty: a yes is enough. `undo` is
     how to take it back. With `asks_password` the person also types the first user's password, on the page alone.
@@ -79,6 +97,7 @@ class Plan:
     undo: Mapping[str, Any] | None = None
     asks_password: bool = False
     asker: str = ""
+    language: Language = "en-US"
 
     def to_json(self) -> str:
         """For the ledger. Holds references to secrets, no secret."""
@@ -96,13 +115,18 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Stands for the arguments, the target and everything shown. Two plans with one digest are the same change."""
-        return _digest(asdict(self))
+        """Stands for the arguments, the target and what was shown. Two plans with one digest are the same change.
+
+        Of the checks only the failures count: a check that could not be made a moment ago, or cannot be made now, does
+        not change what a person has agreed to; one that fails now does.
+        """
+        failures = tuple(check for check in self.checks if check.finding is Finding.FAIL)
+        return _digest(asdict(replace(self, checks=failures)))
 
     @property
     def stops(self) -> tuple[Check, ...]:
         """The checks whose failure is certain."""
-        return tuple(check for check in self.checks if check.finding is Finding.STOP)
+        return tuple(check for check in self.checks if check.stops)
 
     def shown(self) -> dict[str, Any]:
         """The plan as data, for a tool's result."""
@@ -112,24 +136,25 @@ class Plan:
             "request": {"method": self.method, "url": self.url, "body": self.body},
             "lost": list(self.lost),
             "live": dict(self.live),
-            "checks": [{"name": c.name, "finding": c.finding.value, "detail": c.detail} for c in self.checks],
+            "checks": [check.shown() for check in self.checks],
             "to_confirm": "the user types: " + ", ".join(self.typed) if self.typed else "the user says yes",
         }
         return plan if self.undo is None else {**plan, "undo": dict(self.undo)}
 
     def preview(self) -> str:
         """The question, most important first, in under MAX_PREVIEW_CHARS characters."""
-        lines = [self.headline, f"Where: {self.where}"]
-        lines += [f"Lost: {line}" for line in self.lost]
+        say = Wording(self.language)
+        lines = [self.headline, f"{say('Where')}: {self.where}"]
+        lines += [f"{say('Lost')}: {line}" for line in self.lost]
         if self.live:
-            lines.append("Now: " + ", ".join(f"{name} {value}" for name, value in self.live.items()))
-        lines += [str(check) for check in self.checks if check.finding is not Finding.PASS]
-        lines.append(f"Sends: {self.method} {self.url}")
+            lines.append(f"{say('Now')}: " + ", ".join(f"{say(name)} {value}" for name, value in self.live.items()))
+        lines += [check.line(say) for check in self.checks if check.finding is not Finding.PASS]
+        lines.append(f"{say('Sends')}: {self.method} {self.url}")
         if self.body is not None:
             lines.append(_in_words(self.body))
-        if passed := [check.name for check in self.checks if check.finding is Finding.PASS]:
-            lines.append(f"Passed: {', '.join(passed)}")
-        return _fit("\n".join(lines))
+        if passed := [say(check.name) for check in self.checks if check.finding is Finding.PASS]:
+            lines.append(f"{say('Passed')}: {', '.join(passed)}")
+        return _fit("\n".join(lines), say("… (cut: ask the assistant for dry_run to see all)"))
 
 
 def _digest(value: object) -> str:
@@ -139,6 +164,12 @@ def _digest(value: object) -> str:
 def quoted(text: str) -> str:
     """A text in quotes, anything unseen in it escaped: what is shown is what is there."""
     return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def some(names: list[str]) -> str:
+    """The first of many names, and how many more there are."""
+    rest = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _in_words(body: Mapping[str, Any]) -> str:
@@ -153,8 +184,7 @@ def _in_words(body: Mapping[str, Any]) -> str:
     return "; ".join(pairs)
 
 
-def _fit(text: str) -> str:
+def _fit(text: str, note: str) -> str:
     if len(text) < MAX_PREVIEW_CHARS:
         return text
-    note = "… (cut: ask the assistant for dry_run to see all)"
     return text[: MAX_PREVIEW_CHARS - len(note) - 1] + note

@@ -7,6 +7,7 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 
 from aimlops_server.errors import NotSent
 from aimlops_server.guard.plan import Plan, quoted
+from aimlops_server.wording import Wording
 
 ASK_AGAIN = "call again only if the user wants another try"
 LABELS = {"release_name": "the platform's exact name", "cluster_name": "the cluster's exact name"}
@@ -14,9 +15,10 @@ LABELS = {"release_name": "the platform's exact name", "cluster_name": "the clus
 
 def question(plan: Plan) -> ElicitRequestFormParams:
     """The form: the exact names where something is destroyed, one yes otherwise. Nothing is filled in beforehand."""
+    say = Wording(plan.language)
     properties: dict[str, Mapping[str, str]] = {
-        field: {"type": "string", "title": f"Type {LABELS[field]}"} for field in plan.typed
-    } or {"confirm": {"type": "boolean", "title": "Yes, send it"}}
+        field: {"type": "string", "title": say(f"Type {LABELS[field]}")} for field in plan.typed
+    } or {"confirm": {"type": "boolean", "title": say("Yes, send it")}}
     return ElicitRequestFormParams(
         message=plan.preview(),
         requested_schema={"type": "object", "properties": properties, "required": list(properties)},

@@ -20,6 +20,7 @@ from aimlops_server.guard.desk import Desk
 from aimlops_server.guard.ledger import Entry, Ledger, Status
 from aimlops_server.guard.plan import Plan
 from aimlops_server.guard.question import LABELS
+from aimlops_server.wording import Wording
 
 APPROVED = 0
 NOT_APPROVED = 1
@@ -244,7 +245,7 @@ def _shown(entry: Entry, plan: Plan, now_s: float) -> list[str]:
         "Present state",
         *[f"  {name}: {value}" for name, value in plan.live.items() or {"-": "nothing yet"}.items()],
     ]
-    lines += ["Checks", *[f"  [{check.finding}] {check.name}: {check.detail}" for check in plan.checks]]
+    lines += ["Checks", *[f"  {check.line(Wording(plan.language))}" for check in plan.checks]]
     lines += [] if plan.checks else ["  none"]
     lines += ["Exact request", f"  {plan.method} {plan.url}"]
     lines = [harmless(line) for line in lines]

@@ -1,4 +1,5 @@
-"""The simulated API as an ASGI application: takes a request, decides its answer, and delivers it, faults included.
+"""The simulated API and its neighbours as an ASGI application: takes a request, decides its answer, and delivers it,
+faults included.
 
 Knows ASGI and the order of the outer checks (edge, credentials, path, version). Knows no web framework, no client, and
 nothing of how the service decides beyond that: that is in `rules`.
@@ -28,7 +29,16 @@ from aimlops_server.sandbox.replies import (
     refusal_reply,
     spring_reply,
 )
-from aimlops_server.sandbox.routes import Route, find_route, is_known_path, served_version
+from aimlops_server.sandbox.routes import (
+    PRODUCT,
+    Address,
+    Route,
+    find_address,
+    find_route,
+    is_known_path,
+    served_version,
+    versions_of,
+)
 from aimlops_server.sandbox.seed import seeded_world
 from aimlops_server.sandbox.verify import Verdict, signed_urls, verify
 from aimlops_server.sandbox.world import World
@@ -114,17 +124,18 @@ class Sandbox:
     async def _serve(self, request: _Request, receive: Receive, send: Send) -> None:
         seen = SeenRequest(request.method, request.target, request.header("scp-api-version"), request.body)
         self.seen.append(seen)
-        route = find_route(request.method, request.raw_path)
+        address = find_address(request.header("host") or "", request.raw_path)
+        route = find_route(request.method, address.path, address.service)
         fault = None if request.method == "OPTIONS" else self.faults.take(request.method, route and route.name)
         if fault is None:
-            reply = self._answer(request, route)
+            reply = self._answer(request, address, route)
         elif fault.kind is FaultKind.HANG:
             await _until_disconnect(receive)
             return
         elif fault.kind is FaultKind.DROP_BEFORE:
             raise ConnectionDropped("dropped before the request was processed")
         elif fault.acts:
-            reply = self._answer(request, route, fails_later=fault.kind is FaultKind.FAILS_LATER)
+            reply = self._answer(request, address, route, fails_later=fault.kind is FaultKind.FAILS_LATER)
             reply = fault.distort(reply, self._ids)
         else:
             reply = fault.refusal(self._ids)
@@ -135,7 +146,7 @@ class Sandbox:
         self._note_status(seen, reply.status)
         await _deliver(reply, send, truncated=fault is not None and fault.kind is FaultKind.TRUNCATED)
 
-    def _answer(self, request: _Request, route: Route | None, *, fails_later: bool = False) -> Reply:
+    def _answer(self, request: _Request, address: Address, route: Route | None, *, fails_later: bool = False) -> Reply:
         """Act on the request; the outer checks come first, in the gateway's order."""
         now_s = self._clock_s()
         if request.method == "OPTIONS":
@@ -143,8 +154,8 @@ class Sandbox:
             return Reply(403, b"Invalid CORS request", TEXT)
         if self._exceeds_burst(now_s):
             return firewall_reply(417, self._ids)
-        if (request.method, request.raw_path) == ("GET", "/"):
-            return json_reply(200, self._discovery(request))
+        if (request.method, address.path) == ("GET", "/"):
+            return json_reply(200, self._discovery(request, address))
         match self._verdict(request, now_s):
             case Verdict.ABSENT:
                 return spring_reply(404, request.raw_path, now_s, self._ids)
@@ -154,11 +165,11 @@ class Sandbox:
                 return refusal_reply(Refusal(401, "HmacValidFail", text), self._ids)
             case Verdict.VALID:
                 pass
-        if not self._profile.product_enabled:
+        if address.service == PRODUCT and not self._profile.product_enabled:
             return not_enabled_reply()
         if route is None:
             # 405 for a known path is ours: no other method was ever tried on the service.
-            status = 405 if is_known_path(request.raw_path) else 404
+            status = 405 if is_known_path(address.path, address.service) else 404
             return spring_reply(status, request.raw_path, now_s, self._ids)
         try:
             return rules.answer(
@@ -191,8 +202,8 @@ class Sandbox:
             self._burst.popleft()
         return len(self._burst) > self._profile.burst_limit
 
-    def _discovery(self, request: _Request) -> JsonValue:
-        href = f"{request.scheme}://{request.header('host') or ''}/v1"
+    def _discovery(self, request: _Request, address: Address) -> JsonValue:
+        href = f"{request.scheme}://{request.header('host') or ''}{address.prefix}/v1"
         versions: list[JsonValue] = [
             {
                 "id": f"v{version.id}",
@@ -200,7 +211,7 @@ class Sandbox:
                 "not_before": version.not_before,
                 "links": [{"href": href, "rel": "self"}],
             }
-            for version in self._profile.versions
+            for version in versions_of(address.service, self._profile)
         ]
         return {"versions": versions}
 

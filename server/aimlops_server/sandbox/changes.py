@@ -7,9 +7,10 @@ from typing import cast
 from pydantic import JsonValue
 
 from aimlops_server.sandbox.forms import JsonObject, validation_error
+from aimlops_server.sandbox.neighbours.checks import check_new_cluster
 from aimlops_server.sandbox.profile import Profile
 from aimlops_server.sandbox.reads import is_installed, known_cluster, known_platform
-from aimlops_server.sandbox.replies import Ids, Refusal
+from aimlops_server.sandbox.replies import Ids, Refusal, state_refusal
 from aimlops_server.sandbox.seed import PROJECT_ID, USER_ID
 from aimlops_server.sandbox.world import (
     DELETE_S,
@@ -22,6 +23,8 @@ from aimlops_server.sandbox.world import (
     Cluster,
     Endpoint,
     Image,
+    Network,
+    NodePool,
     Platform,
     Transition,
     World,
@@ -52,7 +55,7 @@ class Change:
 
     def busy(self, happened: str) -> Refusal:
         """The refusal of a change whose object is in the wrong state."""
-        return _state_refusal(self.profile.busy_status, happened)
+        return state_refusal(self.profile.busy_status, happened)
 
 
 def accepted(resource_id: str, ids: Ids) -> JsonValue:
@@ -107,22 +110,25 @@ def create_platform(change: Change) -> str:
     """Start an installation, with a new cluster before it when the request has one. Returns the new release id."""
     world, profile = change.world, change.profile
     create = _part(change.arguments, "ai_ml_ops_platform_create_request")
-    cluster = known_cluster(world, create["cluster_id"]) if "cluster_id" in create else None
+    builds_cluster = "cluster_id" not in create
+    cluster = _planned_cluster(change) if builds_cluster else known_cluster(world, create["cluster_id"])
     image = _known_image(world, str(create["image_id"]))
     if image.product_type != create["ai_ml_ops_platform_type"]:
         raise validation_error("image_id does not match ai_ml_ops_platform_type")
     if any(platform.release_name == create["release_name"] for platform in world.platforms()):
-        raise _state_refusal(profile.duplicate_status, f"Release name ({create['release_name']}) already exists.")
-    if cluster is not None and cluster.state(world.now_s()) != RUNNING:
+        raise state_refusal(profile.duplicate_status, f"Release name ({create['release_name']}) already exists.")
+    if not builds_cluster and cluster.state(world.now_s()) != RUNNING:
         raise change.busy(f"Cluster ({cluster.cluster_id}) is not RUNNING.")
-    if cluster is not None and is_installed(world, cluster):
+    if is_installed(world, cluster):
         raise change.busy(f"AI&MLOps Platform is already installed on cluster ({cluster.cluster_id}).")
-    if profile.platform_quota is not None and len(world.platforms()) >= profile.platform_quota:
+    if len(world.platforms()) >= profile.platform_quota:
         raise Refusal(403, "aimlops-platform.quota.value.exceeded", "The quota is exceeded.")
-    if profile.zone_required and cluster is None and "zone" not in _part(change.arguments, "node_pool_create_request"):
+    if builds_cluster and len(world.clusters()) >= profile.cluster_quota:
+        raise Refusal(403, "ske.quota.value.exceeded", "The quota is exceeded.")
+    pool = _part(change.arguments, "node_pool_create_request")
+    if profile.zone_required and builds_cluster and "zone" not in pool:
         raise Refusal(500, "ContactAdminForAssistance", "An error occurred. Contact the administrator.")
-    takes_s = INSTALL_S if cluster is not None else NEW_CLUSTER_S + INSTALL_S
-    cluster = cluster or _new_cluster(change)
+    takes_s = NEW_CLUSTER_S + INSTALL_S if builds_cluster else INSTALL_S
     # Ours: too small a cluster is not refused; the installation fails at its end.
     fails = change.fails_later or not cluster.is_enough_for(image.product_type)
     platform = Platform(
@@ -141,6 +147,7 @@ def create_platform(change: Change) -> str:
         endpoint=Endpoint(str(create.get("ai_ml_ops_platform_endpoint_type", "Private")), "192.168.3.197"),
         storage_class_name=cast("str | None", create.get("storage_class_name")),
     )
+    world.put_cluster(cluster)
     world.put(platform)
     return platform.release_id
 
@@ -152,24 +159,39 @@ def _known_image(world: World, image_id: str) -> Image:
     return image
 
 
-def _new_cluster(change: Change) -> Cluster:
+def _planned_cluster(change: Change) -> Cluster:
+    """The cluster to be built, which is not in the world yet."""
     engine = _part(change.arguments, "kubernetes_engine_create_request")
     pool = _part(change.arguments, "node_pool_create_request")
-    count = pool["min_node_count"] if pool.get("is_auto_scale") else pool["desired_node_count"]
-    # s1v16m64 is 16 vCPU and 64 GB; a name of another form gets that size.
-    size = re.fullmatch(r"[a-z]+[0-9]+v([0-9]+)m([0-9]+).*", str(pool["server_type_id"]))
-    vcpus, memory_gb = (int(size[1]), int(size[2])) if size else (16, 64)
-    name = str(engine["kubernetes_engine_name"])
-    cluster = Cluster(
+    server_type = check_new_cluster(engine, pool, change.world, change.profile)
+    scales = bool(pool.get("is_auto_scale"))
+    count = max(0, min(_number(pool["min_node_count" if scales else "desired_node_count"]), 1000))
+    name, pool_name = str(engine["kubernetes_engine_name"]), str(pool["name"])
+    return Cluster(
         cluster_id=change.ids.hex32(),
         name=name,
         kubernetes_version=str(engine["k8s_version"]),
-        nodes=make_nodes(name, max(0, min(_number(count), 1000)), vcpus, memory_gb),
+        network=Network(
+            vpc_id=str(engine["vpc_id"]),
+            subnet_id=str(engine["subnet_id"]),
+            security_group_ids=tuple(map(str, cast("list[JsonValue]", engine["security_group_id_list"]))),
+            volume_id=str(engine["volume_id"]),
+            # That none is made without it is inferred.
+            has_public_endpoint="public_acl_ip_address" in engine,
+        ),
+        pools=(
+            NodePool(
+                name=pool_name,
+                server_type_id=server_type.id,
+                image_os=str(pool["image_os"]),
+                image_os_version=str(pool["image_os_version"]),
+                nodes=make_nodes(name, pool_name, server_type, count),
+                is_auto_scale=scales,
+            ),
+        ),
         storage_classes=make_storage_classes(name),
         transition=Transition(ChangeKind.CREATE, change.world.now_s(), NEW_CLUSTER_S),
     )
-    change.world.put_cluster(cluster)
-    return cluster
 
 
 def update_platform(change: Change) -> str:
@@ -232,10 +254,6 @@ def delete_platform(change: Change) -> str:
     if cluster is not None:
         world.put_cluster(replace(cluster, transition=change.begin(ChangeKind.DELETE, DELETE_S)))
     return platform.release_id
-
-
-def _state_refusal(status: int, happened: str) -> Refusal:
-    return Refusal(status, "Conflict" if status == 409 else "BadRequest", happened)
 
 
 def _part(arguments: JsonObject, name: str) -> JsonObject:

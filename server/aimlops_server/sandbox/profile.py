@@ -3,7 +3,8 @@
 Knows no state and no request.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -27,8 +28,12 @@ class Profile:
     # A base URL under which a proxy publishes this sandbox; callers may sign either.
     public_base_urls: tuple[str, ...] = ()
     product_enabled: bool = True
-    # Tool names, e.g. "create_platform", that the account's policy denies.
+    # Operations and look-ups by name, e.g. "create_platform", that the account's policy denies.
     denied: frozenset[str] = frozenset()
+    # Services, e.g. "vpc", of which the policy denies everything.
+    denied_services: frozenset[str] = frozenset()
+    # By neighbouring service; one that is not here has the declared version, and the one before it.
+    neighbour_versions: Mapping[str, tuple[Version, ...]] = field(default_factory=dict[str, tuple[Version, ...]])
     duplicate_status: Literal[400, 409] = 409
     busy_status: Literal[400, 409] = 409
     release_name_filter: Literal["exact", "substring"] = "exact"
@@ -40,14 +45,17 @@ class Profile:
     any_case_product_type: bool = False
     # The reference does not say which way round this check answers.
     installed_is_true: bool = True
-    platform_quota: int | None = None
+    # Both numbers are ours; the quota service tells them.
+    platform_quota: int = 100
+    cluster_quota: int = 100
     # More requests than this within the window meet the edge firewall; the real limit is not known.
     burst_limit: int | None = None
     burst_window_s: float = 60
 
     def __post_init__(self) -> None:
-        if sum(version.status == "CURRENT" for version in self.versions) != 1:
-            raise ValueError("a profile needs exactly one CURRENT version")
+        for versions in (self.versions, *self.neighbour_versions.values()):
+            if sum(version.status == "CURRENT" for version in versions) != 1:
+                raise ValueError("a profile needs exactly one CURRENT version of a service")
 
 
 LIVE = Profile()

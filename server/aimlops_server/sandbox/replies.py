@@ -93,6 +93,23 @@ def spring_reply(status: int, path: str, now_s: float, ids: Ids) -> Reply:
     return json_reply(status, body)
 
 
+def not_permitted(action: str, access_level: str) -> Refusal:
+    """The refusal of what the account's policy denies; `action` is like `ske:ListClusters`."""
+    message = f"You do not have permission to perform {action}."
+    response: JsonValue = {
+        "access_level": access_level,
+        "action_name": action,
+        "caused_auths": [],
+        "message": message,
+    }
+    return Refusal(403, "Forbidden", message, response)
+
+
+def state_refusal(status: int, happened: str) -> Refusal:
+    """The refusal of what is in the wrong state; which of 400 and 409 it is differs."""
+    return Refusal(status, "Conflict" if status == 409 else "BadRequest", happened)
+
+
 def not_enabled_reply() -> Reply:
     """The gateway's 401 for a product that the account or the region does not have."""
     body: JsonValue = {

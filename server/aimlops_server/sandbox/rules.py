@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aimlops_tools import Effect, Operation, clusters, images, platforms
+from aimlops_tools import Effect, Lookup, Operation, clusters, images, platforms
 from pydantic import JsonValue
 
 from aimlops_server.sandbox import changes, reads
 from aimlops_server.sandbox.forms import JsonObject, read_body, read_query
+from aimlops_server.sandbox.neighbours.answers import action_name, answer_lookup, read_lookup_query
 from aimlops_server.sandbox.profile import Profile
-from aimlops_server.sandbox.replies import Ids, Refusal, Reply, json_reply
+from aimlops_server.sandbox.replies import Ids, Refusal, Reply, json_reply, not_permitted
 from aimlops_server.sandbox.world import World
 
 
@@ -44,6 +45,10 @@ def answer(call: Call) -> Reply:
         Refusal: a check failed; nothing was changed.
     """
     spec = call.operation.spec
+    if issubclass(call.operation, Lookup):
+        query = read_lookup_query(call.operation, call.path_values, call.raw_query)
+        _check_permission(call)
+        return json_reply(spec.status, answer_lookup(call.operation, query, call.world, call.profile))
     arguments: JsonObject = {**call.path_values}
     _check_ids(arguments)
     arguments |= read_query(call.operation, call.raw_query, call.profile) if spec.method in {"GET", "DELETE"} else {}
@@ -69,17 +74,10 @@ def _check_ids(arguments: JsonObject) -> None:
 
 
 def _check_permission(call: Call) -> None:
-    if call.operation.tool_name() not in call.profile.denied:
-        return
-    action = f"aimlops-platform:{call.operation.__name__}"
-    message = f"You do not have permission to perform {action}."
-    response: JsonValue = {
-        "access_level": call.operation.spec.effect.value,
-        "action_name": action,
-        "caused_auths": [],
-        "message": message,
-    }
-    raise Refusal(403, "Forbidden", message, response)
+    operation, spec = call.operation, call.operation.spec
+    if operation.tool_name() in call.profile.denied or spec.service in call.profile.denied_services:
+        name = action_name(operation) if issubclass(operation, Lookup) else operation.__name__
+        raise not_permitted(f"{spec.service}:{name}", spec.effect.value)
 
 
 # By class, so that a renamed operation is a type error here; a test holds that none is missing.

@@ -10,6 +10,20 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
+from aimlops_server.sandbox.neighbours.seed import (
+    GPU_SERVER_TYPE_ID,
+    MAIN_SUBNET_ID,
+    MAIN_VPC_ID,
+    NFS_VOLUME_ID,
+    OTHER_SUBNET_ID,
+    OTHER_VPC_ID,
+    SECOND_NFS_VOLUME_ID,
+    SECOND_SECURITY_GROUP_ID,
+    SECURITY_GROUP_ID,
+    SERVER_TYPE_ID,
+    SERVER_TYPES,
+    seeded_neighbours,
+)
 from aimlops_server.sandbox.world import (
     INSTALL_S,
     NEW_CLUSTER_S,
@@ -17,6 +31,8 @@ from aimlops_server.sandbox.world import (
     Cluster,
     Endpoint,
     Image,
+    Network,
+    NodePool,
     Platform,
     Transition,
     World,
@@ -60,6 +76,10 @@ KOREAN_RELEASE_NAME = "추천모델-학습"
 SEEDED_PLATFORMS = 45
 
 _DAY_S = 24 * 60 * 60
+_MAIN_NETWORK = Network(MAIN_VPC_ID, MAIN_SUBNET_ID, (SECURITY_GROUP_ID,), NFS_VOLUME_ID)
+_OTHER_NETWORK = Network(
+    OTHER_VPC_ID, OTHER_SUBNET_ID, (SECURITY_GROUP_ID, SECOND_SECURITY_GROUP_ID), SECOND_NFS_VOLUME_ID, True
+)
 _TEAMS = (
     "제조-불량검출",
     "고객-이탈예측",
@@ -85,9 +105,11 @@ def seeded_world(clock_s: Callable[[], float]) -> World:
             platform = replace(platform, version="v1.7.1", created_by=OTHER_USER_ID)
         if number % 5 == 0:
             platform = replace(platform, modified_by=OTHER_USER_ID, modified_s=platform.created_s + _DAY_S)
+        if number % 3 == 1:
+            cluster = replace(cluster, network=_OTHER_NETWORK)
         clusters += (cluster,)
         platforms += (platform,)
-    return World(clock_s, platforms, clusters, _images(now_s))
+    return World(clock_s, seeded_neighbours(now_s), platforms, clusters, _images(now_s))
 
 
 def _named_platforms(now_s: float) -> tuple[Platform, ...]:
@@ -136,7 +158,7 @@ def _clusters(now_s: float) -> tuple[Cluster, ...]:
     return (
         _cluster(FREE_CLUSTER_ID, "free-cluster", old_s),
         _with_gpus(_cluster(FREE_GPU_CLUSTER_ID, "free-gpu-cluster", old_s)),
-        replace(small, nodes=make_nodes(small.name, 1, vcpus=2, memory_gb=8)),
+        replace(small, pools=(_pool(small.name, "pool", "s1v2m8", 1),)),
         replace(building, transition=Transition(ChangeKind.CREATE, now_s - 5 * 60, NEW_CLUSTER_S)),
         replace(installed, has_namespaces=True),
         _cluster(SHARED_CLUSTER_ID, "shared-cluster", old_s),
@@ -151,15 +173,21 @@ def _cluster(cluster_id: str, name: str, created_s: float) -> Cluster:
         cluster_id=cluster_id,
         name=name,
         kubernetes_version="v1.33.5",
-        nodes=make_nodes(name, 3, vcpus=16, memory_gb=64),
+        network=_MAIN_NETWORK,
+        pools=(_pool(name, "pool", SERVER_TYPE_ID, 3),),
         storage_classes=make_storage_classes(name),
         transition=Transition(ChangeKind.CREATE, created_s, NEW_CLUSTER_S),
     )
 
 
 def _with_gpus(cluster: Cluster) -> Cluster:
-    first, *others = cluster.nodes
-    return replace(cluster, nodes=(replace(first, gpus=4, gpu_name="NVIDIA-H100-80GB-HBM3"), *others))
+    gpus = _pool(cluster.name, "gpu", GPU_SERVER_TYPE_ID, 1)
+    return replace(cluster, pools=(gpus, _pool(cluster.name, "pool", SERVER_TYPE_ID, 2, first=2)))
+
+
+def _pool(cluster_name: str, name: str, server_type_id: str, count: int, first: int = 1) -> NodePool:
+    nodes = make_nodes(cluster_name, name, SERVER_TYPES[server_type_id], count, first)
+    return NodePool(name, server_type_id, "ubuntu", "22.04", nodes)
 
 
 def _images(now_s: float) -> tuple[Image, ...]:

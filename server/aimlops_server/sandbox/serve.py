@@ -3,6 +3,7 @@
 The one module that knows uvicorn. Loopback only: the sandbox's keys are published.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import socket
@@ -114,9 +115,17 @@ class _Server(uvicorn.Server):
         yield
 
     async def end(self) -> None:
-        """Drop every connection, so that hanging requests end too, then close."""
+        """Stop listening and drop every connection, so that hanging requests end too.
+
+        Not uvicorn's shutdown(): that waits for connections to end by themselves, a tenth of a second at least.
+        """
         if not self.started:
             return
+        for server in self.servers:
+            server.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        await self.shutdown()
+        if answering := set(self.server_state.tasks):
+            _, late = await asyncio.wait(answering, timeout=self.config.timeout_graceful_shutdown)
+            for task in late:
+                task.cancel()

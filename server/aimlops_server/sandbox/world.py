@@ -6,11 +6,14 @@ RUNNING, UPDATING, DELETING are the cluster states seen; the other words are the
 """
 
 import hashlib
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import JsonValue
+
+from aimlops_server.sandbox.neighbours.world import Neighbours, ServerType
 
 # Lengths are ours. A chain with a new cluster took about 49 minutes live; no install was ever timed.
 INSTALL_S = 10 * 60
@@ -79,16 +82,44 @@ class StorageClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """Where a cluster is, by the neighbouring services' ids."""
+
+    vpc_id: str
+    subnet_id: str
+    security_group_ids: tuple[str, ...]
+    volume_id: str
+    has_public_endpoint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodePool:
+    """Equal machines of a cluster."""
+
+    name: str
+    server_type_id: str
+    image_os: str
+    image_os_version: str
+    nodes: tuple[Node, ...]
+    is_auto_scale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """A Kubernetes cluster. `has_namespaces`: the product's namespaces are there although no release is."""
 
     cluster_id: str
     name: str
     kubernetes_version: str
-    nodes: tuple[Node, ...]
+    network: Network
+    pools: tuple[NodePool, ...]
     storage_classes: tuple[StorageClass, ...]
     transition: Transition
     has_namespaces: bool = False
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(node for pool in self.pools for node in pool.nodes)
 
     def state(self, now_s: float) -> str:
         return self.transition.state(now_s, RUNNING)
@@ -165,11 +196,13 @@ class World:
     def __init__(
         self,
         clock_s: Callable[[], float],
+        neighbours: Neighbours,
         platforms: Iterable[Platform] = (),
         clusters: Iterable[Cluster] = (),
         images: Iterable[Image] = (),
     ) -> None:
         self._clock_s = clock_s
+        self.neighbours = neighbours
         self._platforms = {platform.release_id: platform for platform in platforms}
         self._clusters = {cluster.cluster_id: cluster for cluster in clusters}
         self._images = {image.image_id: image for image in images}
@@ -217,16 +250,26 @@ def derived_id(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def make_nodes(cluster_name: str, count: int, vcpus: int, memory_gb: int) -> tuple[Node, ...]:
+def derived_uuid(*parts: str) -> str:
+    """The same with hyphens."""
+    return str(uuid.UUID(derived_id(*parts)))
+
+
+def make_nodes(
+    cluster_name: str, pool_name: str, server_type: ServerType, count: int, first: int = 1
+) -> tuple[Node, ...]:
+    """The machines of a pool; `first` is the number of the first one in its cluster."""
     return tuple(
         Node(
-            name=f"{cluster_name}-pool-{number}",
+            name=f"{cluster_name}-{pool_name}-{number}",
             uid=derived_id("node", cluster_name, str(number)),
             ip=f"192.168.{10 + number // 250}.{number % 250 + 1}",
-            vcpus=vcpus,
-            memory_gb=memory_gb,
+            vcpus=server_type.vcpus,
+            memory_gb=server_type.memory_gb,
+            gpus=4 if server_type.has_gpus else 0,
+            gpu_name="NVIDIA-H100-80GB-HBM3" if server_type.has_gpus else None,
         )
-        for number in range(1, count + 1)
+        for number in range(first, first + count)
     )
 
 

@@ -5,6 +5,7 @@ forms here or point a name of theirs at 127.0.0.1. A link's key is what lets a p
 only and never logged. There are no cookies: a browser shares them between all ports of 127.0.0.1.
 """
 
+import asyncio
 import contextlib
 import hmac
 import logging
@@ -32,8 +33,9 @@ from aimlops_server.errors import NotSent
 from aimlops_server.guard.desk import Desk
 from aimlops_server.guard.ledger import Entry, Ledger, Status
 from aimlops_server.guard.page.words import Language, words
-from aimlops_server.guard.plan import Finding, Plan
+from aimlops_server.guard.plan import Check, Finding, Plan
 from aimlops_server.guard.terminal import harmless, local_time, pretty
+from aimlops_server.wording import Wording
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ HEADERS = {
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 _HERE = Path(__file__).parent
 _STATIC = {"page.css": "text/css", "countdown.js": "text/javascript"}
-_MARKS = {Finding.PASS: "✓", Finding.STOP: "✕", Finding.ADVICE: "!", Finding.UNKNOWN: "?"}
+MARKS = {"pass": "✓", "stop": "✕", "advice": "!", "unknown": "?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,12 +418,10 @@ class ApprovalPage:
             422 if problems else 200,
             entry=entry,
             plan=plan,
+            say=Wording(plan.language),
             body=None if plan.body is None else pretty(plan.body),
             undo=None if plan.undo is None else pretty(plan.undo),
-            checks=[
-                (check, check.finding.name.lower(), _MARKS[check.finding], self._words[f"finding_{check.finding}"])
-                for check in plan.checks
-            ],
+            checks=[(check, kind, MARKS[kind], self._words[f"finding_{kind}"]) for check, kind in _graded(plan)],
             left_s=left_s,
             names=[
                 {
@@ -465,12 +465,20 @@ class _Server(uvicorn.Server):
         yield
 
     async def end(self) -> None:
-        """Drop every connection, then close."""
+        """Stop listening and drop every connection, so that hanging requests end too.
+
+        Not uvicorn's shutdown(): that waits for connections to end by themselves, a tenth of a second at least.
+        """
         if not self.started:
             return
+        for server in self.servers:
+            server.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        await self.shutdown()
+        if answering := set(self.server_state.tasks):
+            _, late = await asyncio.wait(answering, timeout=self.config.timeout_graceful_shutdown)
+            for task in late:
+                task.cancel()
 
 
 def _listen() -> socket.socket:
@@ -507,3 +515,8 @@ def _iso(unix_s: float) -> str:
 
 def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))
+
+
+def _graded(plan: Plan) -> list[tuple[Check, str]]:
+    kinds = {Finding.PASS: "pass", Finding.FAIL: "advice", Finding.UNKNOWN: "unknown"}
+    return [(check, "stop" if check.stops else kinds[check.finding]) for check in plan.checks]
