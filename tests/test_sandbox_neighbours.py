@@ -195,7 +195,7 @@ WHOLE: list[tuple[Lookup, JsonObject]] = [
         },
     ),
     (
-        n.Subnets(size=2, page=1, vpc_id=there.MAIN_VPC_ID),
+        n.Subnets(size=3, page=1),
         {
             "count": 3,
             "page": 1,

@@ -96,13 +96,13 @@ class Places:
         if not key:
             self._monkeypatch.setenv(source, str(value))
             return
-        self.directory.mkdir(exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / file
         content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
         self.write(file, json.dumps(content | {key: value}))
 
     def write(self, file: str, text: str) -> None:
-        self.directory.mkdir(exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / file).write_text(text, "utf-8")
 
 
@@ -413,7 +413,7 @@ def test_broken_vendor_file_is_told(file: str, text: str, said: str, places: Pla
 
 
 def test_vendor_file_that_is_no_text_is_told(places: Places) -> None:
-    places.directory.mkdir()
+    places.directory.mkdir(parents=True)
     (places.directory / "config.json").write_bytes(b"\xff\xfe{")
 
     assert problem() == f"{places.directory / 'config.json'}: is not valid JSON"

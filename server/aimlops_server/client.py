@@ -252,7 +252,9 @@ class ApiClient:
         if received.status == 401 and (skew_s := self._skew_s(received.headers)) is not None:
             step += f" (the service's clock and this machine's differ by {abs(skew_s):.0f} s)"
         if received.status == 406:
-            offered = ", ".join(f"{v.id} {v.status}" for v in await self.versions(request.service, is_global=request.is_global))
+            offered = ", ".join(
+                f"{v.id} {v.status}" for v in await self.versions(request.service, is_global=request.is_global)
+            )
             step += f"; it offers {offered or '(its list of versions could not be read)'}"
         return Refused(str(refusal), step, status=refusal.status, code=refusal.code)
 

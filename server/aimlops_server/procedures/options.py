@@ -34,7 +34,13 @@ async def find_options(api: ApiClient, call: FindOptions) -> FoundOptions:
     if needed and needed not in parents:
         kind = "clusters" if needed == "cluster_id" else "hosted_zones"
         raise InvalidArguments(f"{needed}: required for kind {call.kind}.", f'find it with find_options(kind="{kind}")')
-    needs = Needs(call.vpc_id or "", call.kubernetes_version or "", call.server_type_id or "", call.endpoint_type or "")
+    needs = Needs(
+        today=today(),
+        vpc_id=call.vpc_id or "",
+        kubernetes_version=call.kubernetes_version or "",
+        server_type_id=call.server_type_id or "",
+        endpoint_type=call.endpoint_type or "",
+    )
     choices = await choices_of(api, Neighbours(api), call.kind, parents, needs)
     part = (call.contains or "").casefold()
     found = [each for each in choices.options if part in f"{each.value}\n{each.label}".casefold()]
