@@ -10,9 +10,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
+from aimlops_server.describe import describe
 from aimlops_server.install.links import claude_code_line, cursor_link, published, vscode_link
 from aimlops_server.settings import Settings, sources
-from aimlops_server.tool import describe, offered_operations
+from aimlops_server.tool import offered_tools
 from aimlops_tools import OPERATIONS
 from aimlops_tools.reference import operations_table
 from pydantic.fields import FieldInfo
@@ -29,7 +30,7 @@ SERVER_JSON = ROOT / "server.json"
 
 def tool_snapshots() -> dict[str, Any]:
     """Every tool as a client sees it."""
-    tools = describe(offered_operations(read_only=False))
+    tools = describe(offered_tools(read_only=False).values())
     return {tool.name: tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools}
 
 

@@ -11,7 +11,7 @@ import pytest
 from aimlops_prompts import PROMPTS
 from aimlops_server.app import build_server
 from aimlops_server.client import open_client
-from aimlops_server.completion import complete
+from aimlops_server.completion import Completions
 from aimlops_server.prompts import get_prompt, list_prompts
 from aimlops_server.resources import TEMPLATES
 from aimlops_server.sandbox.app import Sandbox
@@ -505,7 +505,7 @@ async def test_completion_with_a_hanging_network_is_empty_in_time(clock: Clock) 
     transport = httpx2.MockTransport(answer)
     async with open_client(settings(), clock.ms, transport=transport, retries=AT_ONCE) as api:
         with anyio.fail_after(5):
-            completion = await complete(api, "release_id", "", wait_s=0.1)
+            completion = await Completions(api, clock, wait_s=0.1).complete("release_id", "", {})
 
     assert completion == NONE
 
@@ -515,6 +515,6 @@ async def test_image_without_an_id_is_no_completion(clock: Clock) -> None:
     # As from a network: a body given as json= counts as read already.
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=httpx2.ByteStream(body)))
     async with open_client(settings(), clock.ms, transport=transport, retries=AT_ONCE) as api:
-        completion = await complete(api, "image_id", "one")
+        completion = await Completions(api, clock).complete("image_id", "one", {})
 
     assert completion == Completion(values=["A"], total=1, has_more=False)

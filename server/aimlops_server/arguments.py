@@ -4,9 +4,10 @@ No given value is repeated: it may be a password in the wrong place.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from aimlops_tools import Operation
+from aimlops_tools.operation import Arguments
 from aimlops_tools.schema import request_schema
 from aimlops_tools.text import plain
 from pydantic import ValidationError
@@ -15,40 +16,65 @@ from aimlops_server.errors import InvalidArguments
 
 MAX_PROBLEMS = 8
 
-OperationT = TypeVar("OperationT", bound=Operation[Any])
+ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
 
 
-def parse_arguments(operation: type[OperationT], arguments: dict[str, Any]) -> OperationT:
-    """The request that these arguments make.
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one field; `is_missing`: it is not there."""
+
+    path: str
+    words: str
+    is_missing: bool
+
+
+def parse_arguments(wanted: type[ArgumentsT], arguments: dict[str, Any]) -> ArgumentsT:
+    """The request, or the call, that these arguments make.
 
     Raises:
         InvalidArguments: they make none.
     """
     try:
-        return operation.validate_arguments(arguments)
+        return wanted.model_validate(arguments)
     except ValidationError as error:
-        schema = request_schema(operation)
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        lines = [_describe(problem["loc"], problem["type"], problem["msg"], schema) for problem in problems]
+        lines = [problem.words for problem in _problems(wanted, error)]
         rest = len(lines) - MAX_PROBLEMS
         text = "; ".join(lines[:MAX_PROBLEMS]) + (f"; and {rest} more" if rest > 0 else "")
         raise InvalidArguments(f"Invalid arguments: {text}.", "correct the arguments and call again") from None
 
 
-def _describe(loc: Sequence[int | str], kind: str, message: str, schema: dict[str, Any]) -> str:
+def problems_of(wanted: type[Arguments], arguments: dict[str, Any]) -> list[Problem]:
+    """What keeps these arguments from making the request; nothing when they make it."""
+    try:
+        wanted.model_validate(arguments)
+    except ValidationError as error:
+        return _problems(wanted, error)
+    return []
+
+
+def _problems(wanted: type[Arguments], error: ValidationError) -> list[Problem]:
+    schema = request_schema(wanted)
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return [_describe(problem["loc"], problem["type"], problem["msg"], schema) for problem in problems]
+
+
+def _describe(loc: Sequence[int | str], kind: str, message: str, schema: dict[str, Any]) -> Problem:
     path = plain(".".join(map(str, loc)), 120) or "arguments"
     if kind == "extra_forbidden":
-        known = ", ".join(_at(schema, loc[:-1]).get("properties", {}))
-        return f"{path}: there is no such argument; there are: {known}"
-    if kind == "string_unicode":
-        return f"{path}: half a character cannot be sent"
-    if kind == "value_error":
-        return f"{path}: {message.removeprefix('Value error, ')}"
-    right = _right_form(_at(schema, loc))
-    return f"{path}: required, {right}" if kind == "missing" else f"{path}: must be {right}"
+        known = ", ".join(field_schema(schema, loc[:-1]).get("properties", {}))
+        words = f"there is no such argument; there are: {known}"
+    elif kind == "string_unicode":
+        words = "half a character cannot be sent"
+    elif kind == "value_error":
+        words = message.removeprefix("Value error, ")
+    else:
+        right = right_form(field_schema(schema, loc))
+        words = f"required, {right}" if kind == "missing" else f"must be {right}"
+    return Problem(path, f"{path}: {words}", kind == "missing")
 
 
-def _at(schema: dict[str, Any], loc: Sequence[int | str]) -> dict[str, Any]:
+def field_schema(schema: dict[str, Any], loc: Sequence[int | str]) -> dict[str, Any]:
+    """The part of a schema that describes one field; empty when there is none."""
     for step in loc:
         inner = schema.get("items") if isinstance(step, int) else schema.get("properties", {}).get(step)
         schema = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
@@ -58,7 +84,8 @@ def _at(schema: dict[str, Any], loc: Sequence[int | str]) -> dict[str, Any]:
 _KINDS = {"string": "a text", "integer": "a whole number", "boolean": "true or false", "array": "a list"}
 
 
-def _right_form(schema: dict[str, Any]) -> str:
+def right_form(schema: dict[str, Any]) -> str:
+    """What a field takes, in words."""
     words = _KINDS.get(schema.get("type", ""), "an object")
     if choices := schema.get("enum"):
         words = "one of " + ", ".join(map(str, choices))

@@ -59,6 +59,14 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question that is out, and the arguments of the call that it came from."""
+
+    proposal: Proposal
+    given: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """Holds changes back until a person agrees. `clock_s` is Unix seconds."""
 
@@ -72,7 +80,7 @@ class Guard:
     settle_waits_s: Sequence[float] = SETTLE_WAITS_S
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     # Questions that are out in the stateless era, where the answer comes with a second call: a token each, taken once.
-    _asked: dict[str, Proposal] = field(default_factory=dict[str, Proposal])
+    _asked: dict[str, "_Asked"] = field(default_factory=dict[str, "_Asked"])
     # Between the last look and the request nothing else of ours may change the platform.
     _one_at_a_time: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -187,28 +195,28 @@ class Guard:
             outcome = await self.settle(entry)
             log.warning("plan %s: %s (%s)", entry.id, outcome.status, outcome.observed.words)
 
-    def ask(self, proposal: Proposal) -> str:
-        """A token for a question that is answered by a second call. It serves once."""
+    def ask(self, proposal: Proposal, given: dict[str, Any]) -> str:
+        """A token for a question that is answered by a second call with the same arguments. It serves once."""
         now_s = self.clock_s()
-        for token in [token for token, asked in self._asked.items() if asked.entry.expires_s <= now_s]:
+        for token in [token for token, asked in self._asked.items() if asked.proposal.entry.expires_s <= now_s]:
             del self._asked[token]
         token = secrets.token_urlsafe(24)
-        self._asked[token] = proposal
+        self._asked[token] = _Asked(proposal, given)
         return token
 
-    async def answer(self, token: str, operation: Operation[Any], answer: ElicitResult) -> Done:
+    async def answer(self, token: str, given: dict[str, Any], answer: ElicitResult) -> Done:
         """Take the answer to the question that is out under `token`.
 
         Raises:
             UnknownState: the token was used or is not ours.
             NotSent: it stands for other arguments, or the answer is not a yes.
         """
-        proposal = self._asked.pop(token, None)
-        if proposal is None:
+        asked = self._asked.pop(token, None)
+        if asked is None:
             raise UnknownState("This confirmation was already used, or is not one of this server's.", _START_OVER)
-        if operation != proposal.operation:
+        if given != asked.given:
             raise NotSent("The arguments are not those that the user was asked about.", _START_OVER)
-        return await self.decide_by_form(proposal, answer)
+        return await self.decide_by_form(asked.proposal, answer)
 
     async def decide_by_form(self, proposal: Proposal, answer: ElicitResult) -> Done:
         """A person's answer in the client's form, recorded, and the change sent if it is a yes."""

@@ -126,6 +126,8 @@ class KubernetesVersion(Item):
 class NodeImage(Item):
     """An operating system for a node pool."""
 
+    goes_into = (f"{POOL}.image_os", f"{POOL}.image_os_version")
+
     os: Text = ""
     os_version: Text = ""
     kubernetes_version: Text = ""
@@ -149,10 +151,11 @@ class NodeImage(Item):
     @property
     def label(self) -> str:
         gpus = " for GPU nodes" if self.is_for_gpus else ""
-        return f"{self.os} {self.os_version}{gpus}, Kubernetes {self.kubernetes_version}"
+        disk = f", disk from {self.min_volume_gb:g} GB" if self.min_volume_gb else ""
+        return f"{self.os} {self.os_version}{gpus}, Kubernetes {self.kubernetes_version}{disk}"
 
     def sets(self) -> dict[str, str]:
-        return {f"{POOL}.image_os": self.os, f"{POOL}.image_os_version": self.os_version}
+        return dict(zip(self.goes_into, (self.os, self.os_version), strict=True))
 
     def unsuitable(self, needs: Needs) -> Iterator[Said]:
         if needs.kubernetes_version and not same_version(self.kubernetes_version, needs.kubernetes_version):
@@ -219,6 +222,8 @@ class SecurityGroup(_Named):
 class FileVolume(_Named):
     """Shared file storage. NFS goes into volume_id, CIFS into cifs_volume_id."""
 
+    goes_into = (f"{ENGINE}.volume_id", f"{ENGINE}.cifs_volume_id")
+
     protocol: Text = ""
     type_name: Text = ""
     purpose: Text = ""
@@ -228,7 +233,8 @@ class FileVolume(_Named):
         return f"{self.name} ({self.protocol}, {self.type_name or 'type not told'})"
 
     def sets(self) -> dict[str, str]:
-        return {f"{ENGINE}.cifs_volume_id" if self.protocol.upper() == "CIFS" else f"{ENGINE}.volume_id": self.id}
+        nfs, cifs = self.goes_into
+        return {cifs if self.protocol.upper() == "CIFS" else nfs: self.id}
 
     def unsuitable(self, needs: Needs) -> Iterator[Said]:
         if self.protocol.upper() != "NFS":

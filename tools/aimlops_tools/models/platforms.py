@@ -93,9 +93,8 @@ class ListPlatforms(Paged, Operation[AiMlOpsPlatformsListResponse]):
 class GetPlatform(Operation[AiMlOpsPlatformDetailResponse]):
     """Show one platform: state, endpoint, cluster, image.
 
-    The only way to follow a create, update or delete: release_state DEPLOYED is done, a word with FAIL or
-    ERROR has failed, any other is in progress, "not found" after a delete means gone. Poll every 30 s at most.
-    Free; changes nothing.
+    release_state DEPLOYED is done, a word with FAIL or ERROR has failed, any other is in progress, "not found" after
+    a delete means gone. wait_for_platform follows a change. Free; changes nothing.
     """
 
     release_id: ReleaseId
@@ -171,8 +170,9 @@ class CreatePlatform(Operation[AsyncResponse]):
 
     Either on an existing cluster (cluster_id) or on a new one (leave cluster_id out and give both
     kubernetes_engine_create_request and node_pool_create_request). Costs money every hour until deleted: the nodes,
-    their disks, the product. Takes about 10 minutes on an existing cluster, 40 with a new one; undone only by
-    delete_platform. Never invent an id. Try dry_run first.
+    their disks, the product. Takes about 10 minutes on an existing cluster, 50 with a new one: wait_for_platform;
+    undone only by delete_platform. Ids come from find_options and list_images; leave out what nobody has chosen: the
+    user is asked, or the error says how to find it. dry_run=true checks everything first.
     """
 
     ai_ml_ops_platform_create_request: AiMLOpsPlatformCreateRequest
