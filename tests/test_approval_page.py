@@ -183,7 +183,7 @@ async def test_the_page_shows_all_of_a_plan_in_order(at: Office) -> None:
         f"Endpoint {ENDPOINT} API version 1.2",
         "What is lost No loss is known.",
         "Present state Nothing exists yet.",
-        "✓ passed name : it is free ! advice image : its type is a guess ? could not check version : not told",
+        "✓ pass name : it is free ! fail, inferred image : its type is a guess → list_images ? could not check version : not",
         f"Method POST URL {ENDPOINT}/v1/aimlops-platform Body",
         '"initial_user_password": "<typed on the page>"',
         'How it can be taken back { "tool": "delete_platform" }',

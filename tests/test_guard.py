@@ -405,8 +405,8 @@ async def test_a_forged_second_round_changes_nothing(sandbox: Sandbox, clock: Cl
 
 
 CERTAIN: list[tuple[dict[str, Any], str]] = [
-    ({"release_name": DEPLOYED_RELEASE_NAME}, 'name: "fraud-detection": the name is taken'),
-    ({"image_id": "IMAGE-none"}, 'image: there is no image "IMAGE-none"; there are: '),
+    ({"release_name": DEPLOYED_RELEASE_NAME}, 'name: "fraud-detection" is taken'),
+    ({"image_id": "IMAGE-none"}, 'image: there is no "IMAGE-none"; there are: '),
     ({"ai_ml_ops_platform_type": "Mini"}, "image: AIMLOps Platform 1.9.2 is for Enterprise, not Mini"),
     ({"cluster_id": "0" * 32}, "namespace: there is no such cluster; resources: there is no such cluster"),
 ]
@@ -427,25 +427,40 @@ async def test_a_certain_reason_stops_a_create_before_anyone_is_asked(
     assert (person.asked, sandbox.changes) == ([], ())
 
 
+FIND_CLUSTERS = 'find_options(kind="clusters")'
 INFERRED: list[tuple[dict[str, Any], str]] = [
-    ({"cluster_id": SMALL_CLUSTER_ID}, "resources: advice – the cluster is too small (inferred"),
-    ({"cluster_id": INSTALLED_CLUSTER_ID}, "namespace: advice – a platform is already installed on this cluster"),
-    ({"cluster_id": None}, "request: advice – without cluster_id both kubernetes_engine_create_request and node_pool"),
-    ({"image_id": MINI_IMAGE_ID}, "image: advice – AIMLOps Platform 1.9.1 is for Mini, not Enterprise"),
-    ({"initial_user_email": None}, "request: advice – the first user's email is optional in the API"),
+    (
+        {"cluster_id": SMALL_CLUSTER_ID},
+        "resources: fail (inferred) – the cluster is too small → add nodes to the cluster, or choose another: "
+        + FIND_CLUSTERS,
+    ),
+    (
+        {"cluster_id": INSTALLED_CLUSTER_ID},
+        "namespace: fail (inferred) – a platform is already installed on this cluster → choose another cluster: "
+        + FIND_CLUSTERS,
+    ),
+    (
+        {"image_id": MINI_IMAGE_ID},
+        "image: fail (inferred) – AIMLOps Platform 1.9.1 is for Mini, not Enterprise → list_images",
+    ),
+    (
+        {"initial_user_email": None},
+        "email: fail (inferred) – nobody can log in without the first user's email → ask the user for "
+        "initial_user_email",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("changes", "advice"), INFERRED)
-async def test_an_inferred_reason_is_advice_and_the_person_decides(
-    sandbox: Sandbox, clock: Clock, era: str, changes: dict[str, Any], advice: str
+@pytest.mark.parametrize(("changes", "line"), INFERRED)
+async def test_an_inferred_failure_is_shown_and_the_person_decides(
+    sandbox: Sandbox, clock: Clock, era: str, changes: dict[str, Any], line: str
 ) -> None:
     person = agrees()
     async with session(sandbox, era, person, clock=clock) as client:
         await client.call_tool("create_platform", create_arguments(**changes))
 
     (question,) = person.asked
-    assert any(line.startswith(advice) for line in question.message.splitlines()), question.message
+    assert line in question.message.splitlines()
     assert len(sandbox.changes) == 1
 
 
@@ -463,11 +478,14 @@ async def test_a_dry_run_shows_the_exact_plan_and_sends_no_change(sandbox: Sandb
         "body": create_arguments(),
     }
     assert [(c["name"], c["finding"]) for c in data["plan"]["checks"]] == [
-        ("name", "passed"),
-        ("image", "passed"),
-        ("version", "could not check"),
-        ("namespace", "passed"),
-        ("resources", "passed"),
+        ("name", "pass"),
+        ("image", "pass"),
+        ("cluster", "pass"),
+        ("version", "pass"),
+        ("namespace", "pass"),
+        ("resources", "pass"),
+        ("cluster is free", "pass"),
+        ("quota", "pass"),
     ]
     assert not real.is_error
     (change,) = sandbox.changes
@@ -483,8 +501,9 @@ async def test_a_dry_run_of_what_would_be_stopped_says_what_stops_it(sandbox: Sa
     assert data["next"] == "correct what stops it"
     assert data["plan"]["checks"][0] == {
         "name": "name",
-        "finding": "stop",
-        "detail": '"fraud-detection": the name is taken',
+        "finding": "fail",
+        "detail": '"fraud-detection" is taken',
+        "fix": "choose another; check_platform_name tells",
     }
 
 

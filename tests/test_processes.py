@@ -27,6 +27,7 @@ from aimlops_server.sandbox.seed import (
     SEEDED_PLATFORMS,
 )
 from aimlops_tools import OPERATIONS
+from aimlops_tools.procedure import PROCEDURES
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
@@ -204,7 +205,7 @@ async def use_everything(client: Client) -> None:
     listed = (await client.list_resources()).resources
     prompt = await client.get_prompt("decommission_platform", {"release_id": KOREAN_RELEASE_ID})
 
-    assert [tool.name for tool in tools] == list(OPERATIONS)
+    assert [tool.name for tool in tools] == [*OPERATIONS, *PROCEDURES]
     assert not read.is_error
     assert data_of(read)["release_name"] == KOREAN_RELEASE_NAME
     assert len([r for r in listed if r.uri.startswith("aimlops://platforms/")]) == SEEDED_PLATFORMS
@@ -242,7 +243,7 @@ async def test_http_serves_reads_and_a_delete_that_a_person_decides(era: str, ht
 
     assert declined.is_error
     assert text_of(declined).startswith("delete_platform was not sent. The user declined.")
-    assert [tool.name for tool in tools] == list(OPERATIONS)
+    assert [tool.name for tool in tools] == [*OPERATIONS, *PROCEDURES]
     assert data_of(before)["release_state"] == "DEPLOYED"
     assert data_of(accepted)["sent"] is True
 
@@ -339,7 +340,7 @@ async def test_without_keys_tools_are_listed_and_every_call_says_what_to_set() -
             assert result["isError"] is True
             texts[name] = result["content"][0]["text"]
 
-    assert [tool["name"] for tool in tools] == list(OPERATIONS)
+    assert [tool["name"] for tool in tools] == [*OPERATIONS, *PROCEDURES]
     for name, text in texts.items():
         assert text.startswith(f"{name} ")
         assert "SCP_ACCESS_KEY and SCP_SECRET_KEY not set: requests cannot be signed.\nChanged: nothing" in text
@@ -453,7 +454,7 @@ async def test_end_of_input_ends_it_and_nothing_was_sent_or_printed() -> None:
             service.accept()
 
     assert (initialized["id"], listed["id"], rest, returncode) == (1, 2, b"", 0)
-    assert len(listed["result"]["tools"]) == 12
+    assert len(listed["result"]["tools"]) == len(OPERATIONS) + len(PROCEDURES)
     assert "SCP_API_VERSION=1.0 is deprecated" in stderr
 
 

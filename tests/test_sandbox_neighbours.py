@@ -195,11 +195,11 @@ WHOLE: list[tuple[Lookup, JsonObject]] = [
         },
     ),
     (
-        n.Subnets(size=3, page=1),
+        n.Subnets(size=1, page=2),
         {
-            "count": 3,
-            "page": 1,
-            "size": 2,
+            "count": 6,
+            "page": 2,
+            "size": 1,
             "sort": [],
             "subnets": [
                 {

@@ -428,6 +428,7 @@ def test_vendor_file_that_cannot_be_opened_is_told(places: Places) -> None:
 def test_missing_vendor_files_are_no_problem(places: Places) -> None:
     assert not places.directory.exists()
     assert Settings.read().model_dump() == DEFAULTS
+    places.directory.parent.mkdir()
     places.directory.write_text("a file, not a directory", "utf-8")
     assert Settings.read().model_dump() == DEFAULTS
 

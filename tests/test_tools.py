@@ -1,7 +1,7 @@
 """What a client sees of the tools, and what their results hold."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from aimlops_server.sandbox.seed import (
 )
 from aimlops_tools import OPERATIONS, Effect
 from aimlops_tools.models.platforms import KubeflowResponse
+from aimlops_tools.procedure import PROCEDURES
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
@@ -28,7 +29,8 @@ from tests.world import Clock, agrees, create_arguments, make_sandbox, says, ses
 
 pytestmark = pytest.mark.anyio
 
-MAX_LIST_BYTES = 20_000
+MAX_LIST_BYTES = 28_000
+MAX_OPERATIONS_BYTES = 20_000
 READS = [name for name, operation in OPERATIONS.items() if operation.spec.effect is Effect.READ]
 
 
@@ -45,15 +47,20 @@ def test_every_operation_goes_on_the_wire_as_its_golden_exchange_says() -> None:
     assert wire_exchanges() == stored(WIRE)
 
 
-async def test_the_list_of_tools_is_the_twelve_in_both_eras_and_small(sandbox: Sandbox, clock: Clock, era: str) -> None:
+async def test_the_list_of_tools_is_the_same_in_both_eras_and_small(sandbox: Sandbox, clock: Clock, era: str) -> None:
     async with session(sandbox, era, clock=clock) as client:
         tools = (await client.list_tools()).tools
 
     listed = {tool.name: tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools}
     assert listed == tool_snapshots()
-    compact = json.dumps(list(listed.values()), ensure_ascii=False, separators=(",", ":"))
-    assert len(compact.encode()) <= MAX_LIST_BYTES
+    assert list(listed) == [*OPERATIONS, *PROCEDURES]
+    assert len(_compact(listed.values())) <= MAX_LIST_BYTES
+    assert len(_compact(listed[name] for name in OPERATIONS)) <= MAX_OPERATIONS_BYTES
     assert sandbox.seen == type(sandbox.seen)()
+
+
+def _compact(tools: Iterable[dict[str, Any]]) -> bytes:
+    return json.dumps(list(tools), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def test_annotations_tell_what_each_effect_does() -> None:
@@ -65,7 +72,8 @@ def test_annotations_tell_what_each_effect_does() -> None:
         Effect.UPDATE: (False, True, False, True),
         Effect.DELETE: (False, True, True, True),
     }
-    assert hints == {name: by_effect[operation.spec.effect] for name, operation in OPERATIONS.items()}
+    operations = {name: by_effect[operation.spec.effect] for name, operation in OPERATIONS.items()}
+    assert hints == operations | dict.fromkeys(PROCEDURES, by_effect[Effect.READ])
 
 
 def test_schemas_are_closed_and_free_of_references_titles_and_nulls() -> None:
@@ -225,7 +233,7 @@ async def test_a_read_only_server_has_no_tool_that_changes(sandbox: Sandbox, clo
         with pytest.raises(MCPError, match="Unknown tool: delete_platform"):
             await client.call_tool("delete_platform", {"release_id": DEPLOYED_RELEASE_ID})
 
-    assert names == READS
+    assert names == [*READS, *PROCEDURES]
     assert sandbox.changes == ()
 
 

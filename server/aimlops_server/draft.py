@@ -154,7 +154,12 @@ class Draft:
         else:
             return None
         notes += choices.notes
-        options = [option for option in choices.options if path in option.sets][:MAX_CHOICES]
+        # The best of each value: an operating system is listed once for each Kubernetes version.
+        best: dict[str, Option] = {}
+        for option in choices.options:
+            if path in option.sets:
+                best.setdefault(option.value, option)
+        options = list(best.values())[:MAX_CHOICES]
         if options and path == CLUSTER_ID:
             options.append(Option(NEW_CLUSTER, self.say("a new cluster, built first and billed too"), {}))
         return options or None

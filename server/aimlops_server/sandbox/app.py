@@ -98,7 +98,7 @@ class Sandbox:
         self.faults = Faults()
         self.world: World = seeded_world(world_clock_s or clock_s)
         self.seen: deque[SeenRequest] = deque(maxlen=10_000)
-        self._clock_s = clock_s
+        self.clock_s = clock_s
         self._profile = profile
         self._keys = {ACCESS_KEY: SECRET_KEY} if keys is None else dict(keys)
         # A fixed start, so that a run repeats: no id here protects anything.
@@ -148,7 +148,7 @@ class Sandbox:
 
     def _answer(self, request: _Request, address: Address, route: Route | None, *, fails_later: bool = False) -> Reply:
         """Act on the request; the outer checks come first, in the gateway's order."""
-        now_s = self._clock_s()
+        now_s = self.clock_s()
         if request.method == "OPTIONS":
             # The status and the missing CORS headers were seen; the text is ours.
             return Reply(403, b"Invalid CORS request", TEXT)

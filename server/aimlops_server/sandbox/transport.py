@@ -1,5 +1,6 @@
 """The sandbox as an httpx2 transport: no network, and yet a caller meets what a network would make of a fault."""
 
+from email.utils import formatdate
 from typing import cast
 
 import anyio
@@ -14,13 +15,17 @@ class SandboxTransport(httpx2.ASGITransport):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(app=sandbox)
+        self._clock_s = sandbox.clock_s
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         timeouts = cast("dict[str, float | None]", request.extensions.get("timeout", {}))
         # httpx2 leaves timeouts to the transport, and its ASGI transport has none: a hang would never end.
         with anyio.move_on_after(timeouts.get("read")):
             try:
-                return await super().handle_async_request(request)
+                response = await super().handle_async_request(request)
             except ConnectionDropped as dropped:
                 raise httpx2.RemoteProtocolError(str(dropped), request=request) from dropped
+            # As a gateway does.
+            response.headers["Date"] = formatdate(self._clock_s(), usegmt=True)
+            return response
         raise httpx2.ReadTimeout("the sandbox did not answer in time", request=request)
