@@ -22,7 +22,9 @@ the user says it is saved.
 every other platform and workload on it: call list_platforms and name those on the same cluster_id, and list_nodes \
 for its machines. If there are others, advise against it.
 4. Call delete_platform with dry_run=true, and read the plan to the user.
-5. Call delete_platform. The user types the platform's exact name in a form; with with_k8s the cluster's too.
-6. Call get_platform every 30 seconds at most: "not found" means that it is gone.
+5. Call delete_platform. The user types the platform's exact name in a form or on a page; with with_k8s the cluster's \
+too. If the answer says that it awaits their approval, tell them where to find it, and call again with the same \
+arguments.
+6. Call wait_for_platform with until "deleted", again while it says "still".
 7. Say what stays and stays billed: VPC, subnet, security groups, file storage, load balancer, DNS records, and the \
 cluster unless it was deleted too."""

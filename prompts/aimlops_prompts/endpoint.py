@@ -22,9 +22,10 @@ stop: a platform that is changing refuses an update.
 2. If the endpoint already is what they want, say so and stop.
 3. Say what will happen. Public: everyone on the internet can reach the login page. Private: people who come from the \
 internet lose access at once. Ask who uses the platform now.
-4. If a DNS record points to it, ask whether it moves too; a public endpoint belongs in a public zone, a private one \
-in a private zone.
+4. If a DNS record points to it, ask whether it moves too: find_options with kind "hosted_zones" and the \
+endpoint_type lists the zones that fit, and with kind "dns_records" their records.
 5. Call update_platform with dry_run=true, and read the plan to the user.
-6. Call update_platform. The user confirms in a form.
-7. Follow with get_platform every 30 seconds at most, until release_state is DEPLOYED again. Tell the user the new \
-address, and that the opposite update undoes it."""
+6. Call update_platform. The user confirms in a form or on a page. If the answer says that it awaits their approval, \
+tell them where to find it, and call again with the same arguments.
+7. Call wait_for_platform until it is deployed again. Tell the user the new address, and that the opposite update \
+undoes it."""

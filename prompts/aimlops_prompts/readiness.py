@@ -19,11 +19,11 @@ Type: {product_type or "ask the user"}. Name: {release_name or "ask the user"}. 
 
 {RULES}
 
-1. Call list_platforms and look for platforms with this cluster_id. If there is one, tell the user: a second one on \
-the same cluster will probably be refused.
-2. Ask for the cluster's Kubernetes version and call check_cluster_version.
-3. Call validate_cluster_namespace and validate_cluster_resources.
-4. Call check_platform_name for the name: true means taken.
-5. Call list_images and see that an image of this type exists.
-6. Answer with a table: check, result, meaning, what to do. The meanings of the three cluster checks are inferred, so \
-say "probably". End with one sentence: ready, probably ready, or not ready and why."""
+1. Call find_options with kind "clusters" and this id in contains: its state, its version, and whether it carries a \
+platform already. Call find_options with kind "node_pools" for its machines.
+2. Call list_images, and take the newest image of that type.
+3. Call create_platform with dry_run=true, with that name, type, image and cluster, and the user's email address. \
+It sends nothing: it runs every check at once. A read-only server lacks it: there, call check_platform_name, \
+check_cluster_version, validate_cluster_namespace and validate_cluster_resources.
+4. Answer with a table: check, finding, reason, fix. Say "probably" where a finding is inferred, and name what could \
+not be checked. End with one sentence: ready, probably ready, or not ready and why."""

@@ -87,6 +87,17 @@ def _approve(options: argparse.Namespace) -> int:
     return _anyio(run)
 
 
+def _check(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+
+    async def run() -> int:
+        from aimlops_server import app
+
+        return await app.check(settings, _stdout(), sandbox_speed=options.speed if options.sandbox else None)
+
+    return _anyio(run)
+
+
 def _audit(options: argparse.Namespace) -> int:
     from aimlops_server import audit_command
 
@@ -220,6 +231,14 @@ examples:
     )
 
     _command(commands.add_parser, "demo", _demo, "watch a platform being created and deleted in the sandbox", ("demo",))
+
+    _command(
+        commands.add_parser,
+        "check",
+        _check,
+        "check the setup: keys, clock, network, region, versions, the services around",
+        ("check", "--region kr-east1 check", "--sandbox check"),
+    )
 
     approve = _command(
         commands.add_parser,

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import anyio
 import httpx2
@@ -57,6 +57,7 @@ from aimlops_server.guard.ledger import FILE_NAME as LEDGER_FILE
 from aimlops_server.guard.ledger import Ledger
 from aimlops_server.guard.planning import Planner
 from aimlops_server.procedures.run import Procedures
+from aimlops_server.procedures.setup import check_setup
 from aimlops_server.prompts import get_prompt, list_prompts
 from aimlops_server.resources import TEMPLATES, Resources
 from aimlops_server.serving import serve_http, serve_stdio
@@ -240,6 +241,24 @@ def _asker() -> str:
 
 def sandbox_server(settings: Settings, *, speed: float) -> Server[Parts]:
     """The server with the sandbox inside it: no keys, no network. `speed` is how much faster its platforms live."""
+    settings, transport = _in_sandbox(settings, speed)
+    return build_server(settings, transport=transport)
+
+
+async def check(settings: Settings, out: TextIO, *, sandbox_speed: float | None) -> int:
+    """Say whether this server can work; returns the exit code. With `sandbox_speed`, against a sandbox inside."""
+    from aimlops_server.check_command import report
+
+    transport: httpx2.AsyncBaseTransport | None = None
+    if sandbox_speed is not None:
+        settings, transport = _in_sandbox(settings, sandbox_speed)
+    async with open_client(settings, lambda: time.time_ns() // 1_000_000, transport=transport) as api:
+        setup = await check_setup(api, settings)
+    out.write(report(setup))
+    return 0 if setup.ready else 1
+
+
+def _in_sandbox(settings: Settings, speed: float) -> tuple[Settings, httpx2.AsyncBaseTransport]:
     from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY
     from aimlops_server.sandbox.transport import SandboxTransport
 
@@ -252,7 +271,7 @@ def sandbox_server(settings: Settings, *, speed: float) -> Server[Parts]:
     }
     # The live service no longer has 1.0; the reference's profile does.
     profile = "reference" if settings.api_version == "1.0" else "live"
-    return build_server(settings.model_copy(update=own), transport=SandboxTransport(_sandbox(speed, profile)))
+    return settings.model_copy(update=own), SandboxTransport(_sandbox(speed, profile))
 
 
 async def run_sandbox(

@@ -75,6 +75,11 @@ class Item(Answer):
         """What a person knows it by."""
         raise NotImplementedError
 
+    @property
+    def order(self) -> tuple[float, ...]:
+        """Its place among equally suitable ones: smaller is offered first, then by label."""
+        return ()
+
     def unsuitable(self, needs: Needs) -> Iterator[Said]:
         """Why it probably will not do. All of it is inferred: no create was ever recorded."""
         yield from ()

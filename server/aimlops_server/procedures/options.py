@@ -77,11 +77,11 @@ async def choices_of(
             return []
 
     lists = await together(*(partial(read, request) for request in requests_of(kind, parents)))
-    items = [item for each in lists for item in each]
+    items = sorted((item for each in lists for item in each), key=lambda item: (item.order, item.label))
     options = [item.option(needs) for item in items]
     if kind == "clusters" and options:
         options = await _with_platforms(api, options, notes)
-    return Choices(sorted(options, key=lambda each: (len(each.unsuitable), each.label)), tuple(dict.fromkeys(notes)))
+    return Choices(sorted(options, key=lambda each: len(each.unsuitable)), tuple(dict.fromkeys(notes)))
 
 
 async def _with_platforms(api: ApiClient, clusters: list[Option], notes: list[str]) -> list[Option]:

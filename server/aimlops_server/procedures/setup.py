@@ -33,13 +33,13 @@ SAMPLES: tuple[Lookup, ...] = (
 
 async def check_setup(api: ApiClient, settings: Settings) -> Setup:
     """All checks; none of them raises."""
+    keys = _keys(settings)
     found = await together(
-        lambda: _keys(settings),
         lambda: _network(api, settings),
         lambda: _versions(api, settings),
-        lambda: _accepted(api),
-        lambda: _neighbours(api, settings),
+        *((lambda: _accepted(api), lambda: _neighbours(api, settings)) if keys.finding == "pass" else ()),
     )
+    found.insert(0, [keys])
     checks = tuple(check for checks in found for check in checks)
     needed = {"keys", "network", "accepted", "version"}
     return Setup(
@@ -57,17 +57,18 @@ async def check_setup(api: ApiClient, settings: Settings) -> Setup:
     )
 
 
-async def _keys(settings: Settings) -> list[SetupCheck]:
+def _keys(settings: Settings) -> SetupCheck:
     try:
         keys = settings.keys
     except ConfigurationError as error:
-        return [_fail("keys", error.happened, error.next_step)]
-    return [_pass("keys", f"set; the access key starts with {keys.access_key[:4]}…")]
+        return _fail("keys", error.happened + " Nothing that needs them was checked.", error.next_step)
+    return _pass("keys", f"set; the access key starts with {keys.access_key[:4]}…")
 
 
 async def _network(api: ApiClient, settings: Settings) -> list[SetupCheck]:
     """Whether the service answers at all, by which way, and how far the clocks are apart."""
-    way = [f"{name} is set" for name in (*PROXIES, *CERTIFICATES) if os.environ.get(name)]
+    proxies, certificates = ([f"{n} is set" for n in names if os.environ.get(n)] for names in (PROXIES, CERTIFICATES))
+    way = [*proxies, *certificates]
     through = f" ({', '.join(way)})" if way else " (no proxy, the system's certificates)"
     try:
         skew_s = await api.clock_skew_s()
@@ -75,7 +76,7 @@ async def _network(api: ApiClient, settings: Settings) -> list[SetupCheck]:
         mend = "check the network and the region"
         if "CERTIFICATE" in error.happened.upper():
             mend = "a proxy that opens TLS is in the way: put its CA's file into SSL_CERT_FILE"
-        elif way:
+        elif proxies:
             mend = "check the proxy"
         return [_fail("network", error.happened + through, mend)]
     found = [_pass("network", f"{settings.base_url} answers{through}")]
@@ -105,8 +106,6 @@ async def _accepted(api: ApiClient) -> list[SetupCheck]:
     """Whether a signed call goes through: the keys, and the product in this region."""
     try:
         platforms = await api.read(ListPlatforms(size=1))
-    except ConfigurationError as error:
-        return [_unknown("accepted", error.happened)]
     except Refused as error:
         return [_fail("accepted", error.happened, error.next_step)]
     except AimlopsError as error:

@@ -1,5 +1,6 @@
 """The look-ups of facts 7: what each neighbouring service lists, and what makes an option unsuitable."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -117,6 +118,11 @@ class KubernetesVersion(Item):
     def label(self) -> str:
         end = f" (supported until {self.end_dt[:10]})" if self.end_dt else ""
         return f"Kubernetes {self.kubernetes_version}{end}"
+
+    @property
+    def order(self) -> tuple[float, ...]:
+        # The newest first: it is supported for longest.
+        return tuple(-float(part) for part in re.findall(r"\d+", self.kubernetes_version))
 
     def unsuitable(self, needs: Needs) -> Iterator[Said]:
         if needs.today and self.end_dt and self.end_dt[:10] < needs.today:
@@ -288,6 +294,11 @@ class ServerType(Item):
     def label(self) -> str:
         size = f"{self.vcpus or '?'} vCPU, {f'{self.ram_gb:g}' if self.ram_gb else '?'} GB"
         return f"{self.id} ({size}{', GPU' if self.has_gpus else ''})"
+
+    @property
+    def order(self) -> tuple[float, ...]:
+        # What probably costs least comes first.
+        return (self.has_gpus, _number(self.vcpus) or 0, self.ram_gb or 0)
 
     def unsuitable(self, needs: Needs) -> Iterator[Said]:
         vcpus = _number(self.vcpus)
