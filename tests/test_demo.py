@@ -18,23 +18,34 @@ def test_the_scripted_demo_provisions_refuses_and_removes() -> None:
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     told = re.findall(
-        r"CREATE Enterprise platform|DELETE platform|is not the platform's exact name|release_state \w+|"
-        r"→ (?!release)\w+_\w+",
+        r"CREATE Enterprise platform|DELETE platform|is not the platform's exact name|"
+        r'"state": "\w+"|(?<=→ )\w+_\w+(?= {)|"kind": "\w+"|^(?:subnet|size|[0-9]+ others)\b',
         demo.stdout,
+        re.MULTILINE,
     )
+    looked_up = [
+        "kubernetes_versions",
+        "vpcs",
+        "subnets",
+        "security_groups",
+        "file_volumes",
+        "server_types",
+        "keypairs",
+        "volume_types",
+        "node_images",
+    ]
     assert told == [
-        "→ list_images",
-        "→ check_platform_name",
-        "→ create_platform",
-        "CREATE Enterprise platform",
-        "release_state CREATING",
-        "release_state DEPLOYED",
-        "→ delete_platform",
-        "DELETE platform",
-        "is not the platform's exact name",
-        "→ delete_platform",
-        "DELETE platform",
-        "release_state DELETING",
-        "release_state gone",
+        "check_setup",
+        *("list_images", "find_options", '"kind": "clusters"', "check_platform_name"),
+        *("create_platform", "CREATE Enterprise platform"),
+        *("wait_for_platform", '"state": "DEPLOYED"'),
+        *("delete_platform", "DELETE platform", "is not the platform's exact name"),
+        *("delete_platform", "DELETE platform"),
+        *("wait_for_platform", '"state": "GONE"'),
+        "list_images",
+        *(told for kind in looked_up for told in ("find_options", f'"kind": "{kind}"')),
+        *("create_platform", "subnet", "size", "14 others"),
+        *("create_platform", "CREATE Enterprise platform"),
+        *("wait_for_platform", '"state": "DEPLOYED"'),
     ]
     assert "only-for-the-sandbox" not in demo.stdout + demo.stderr

@@ -7,8 +7,9 @@ they are answered by script, a wrong name included.
 import json
 import os
 import sys
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 import anyio
 from anyio import TemporaryDirectory
@@ -28,10 +29,15 @@ from rich.panel import Panel
 from rich.text import Text
 
 PLATFORM_NAME = "team-vision"
-# A create takes ten minutes of the sandbox's time: here one and a half seconds.
-SPEED = 400.0
-POLL_S = 0.25
-MAX_POLLS = 120
+SECOND_NAME = "team-speech"
+# A create on a new cluster takes fifty minutes of the sandbox's time: here two seconds.
+SPEED = 1500.0
+# The one zone that was ever seen; no look-up tells them.
+ZONE = "kr-west1-a"
+OPTIONS_SHOWN = 3
+MAX_WAITS = 5
+
+Request = dict[str, dict[str, Any]]
 
 
 class Demo:
@@ -47,44 +53,45 @@ class Demo:
         self.heading("An MCP client connects over stdio to: scp-aimlops-mcp --sandbox")
         command = ["-m", "aimlops_server", "--sandbox", "--speed", str(SPEED)]
         async with TemporaryDirectory(prefix="scp-aimlops-demo-") as state:
-            own = {"SCP_MCP_SECRET_DEMO": "only-for-the-sandbox-1", "SCP_MCP_STATE_DIR": state}
+            own = {
+                "SCP_API_VERSION": "1.2",
+                "SCP_MCP_SECRET_DEMO": "only-for-the-sandbox-1",
+                "SCP_MCP_STATE_DIR": state,
+            }
             parameters = StdioServerParameters(command=sys.executable, args=command, env={**os.environ, **own})
-            await self.tell(parameters)
+            with (Path(state) / "server.log").open("w+", encoding="utf-8") as log:
+                try:
+                    await self.tell(parameters, log)
+                except BaseException:
+                    log.seek(0)
+                    self.console.print(Text(log.read()))
+                    raise
         self.heading("That was the sandbox: nothing left this machine")
 
-    async def tell(self, parameters: StdioServerParameters) -> None:
+    async def tell(self, parameters: StdioServerParameters, log: TextIO) -> None:
         """The story, with one connection."""
-        async with Client(stdio_client(parameters), elicitation_callback=self.answer) as client:
+        async with Client(stdio_client(parameters, log), elicitation_callback=self.answer) as client:
             tools = (await client.list_tools()).tools
             self.console.print(f"{len(tools)} tools: {', '.join(tool.name for tool in tools)}")
-            release_id = await self.provision(client)
+            await self.call(client, "check_setup", {})
+            release_id = await self.on_existing_cluster(client)
             if release_id:
                 await self.remove(client, release_id)
+            await self.on_new_cluster(client)
 
-    async def provision(self, client: Client) -> str | None:
+    async def on_existing_cluster(self, client: Client) -> str | None:
         """From a wish to a running platform; None when the viewer says no."""
-        self.heading("1. What can be installed, and is the name free?")
-        images = await self.call(client, "list_images", {"size": 1})
+        self.heading("1. What can be installed, where, and is the name free?")
+        request = await self.begin(client, PLATFORM_NAME)
+        await self.choose(client, request, "clusters")
         await self.call(client, "check_platform_name", {"release_name": PLATFORM_NAME})
         self.heading("2. Create it: the server plans, checks, and asks a person")
-        create = {
-            "ai_ml_ops_platform_create_request": {
-                "release_name": PLATFORM_NAME,
-                "ai_ml_ops_platform_type": "Enterprise",
-                "image_id": images["contents"][0]["image_id"],
-                "cluster_id": "a1d48dd8d3e5e2c386e698420defd030",
-                "initial_user_email": "lead@example.com",
-                "initial_user_password": "env:SCP_MCP_SECRET_DEMO",
-            }
-        }
         self.script = [{"confirm": True}]
-        created = await self.call(client, "create_platform", create)
+        created = await self.call(client, "create_platform", request)
         if not created:
             return None
-        release_id: str = created["platform"]["release_id"]
         self.heading("3. Follow it until it is deployed")
-        await self.follow(client, release_id, until="DEPLOYED")
-        return release_id
+        return await self.follow(client, created["platform"]["release_id"], "deployed")
 
     async def remove(self, client: Client, release_id: str) -> None:
         """A delete refused for a wrong name, then the accepted one."""
@@ -95,30 +102,89 @@ class Demo:
         self.heading("5. Delete it, with the right name")
         self.script = [{"release_name": PLATFORM_NAME}]
         if await self.call(client, "delete_platform", {"release_id": release_id}):
-            await self.follow(client, release_id, until="gone")
+            await self.follow(client, release_id, "deleted")
 
-    async def follow(self, client: Client, release_id: str, until: str) -> None:
-        """Poll the platform, as an assistant would, and show each new state."""
-        shown = ""
-        with self.console.status("waiting for the sandbox"):
-            for _ in range(MAX_POLLS):
-                result = await client.call_tool("get_platform", {"release_id": release_id})
-                content: dict[str, Any] = result.structured_content or {}
-                state = str(content.get("release_state", "gone" if "HTTP 404" in _text(result) else "unknown"))
-                if state != shown:
-                    self.console.print(f"  [cyan]get_platform[/] → release_state [bold]{state}[/]")
-                    shown = state
-                if state == until:
-                    return
-                await anyio.sleep(POLL_S)
-        raise AssertionError(f"the platform did not become {until}")
+    async def on_new_cluster(self, client: Client) -> None:
+        """The same with a cluster of its own, every value from a look-up, and a mistake that a dry run finds."""
+        self.heading("6. Another one, on a new cluster: every value comes from a look-up")
+        request = await self.begin(client, SECOND_NAME)
+        engine = request["kubernetes_engine_create_request"] = {"kubernetes_engine_name": f"{SECOND_NAME}-k8s"}
+        pool = request["node_pool_create_request"] = {
+            "name": "pool-1",
+            "desired_node_count": 3,
+            "volume_size": 104,
+            "zone": ZONE,
+        }
+        for kind in ("kubernetes_versions", "vpcs"):
+            await self.choose(client, request, kind)
+        vpc = {"vpc_id": engine["vpc_id"]}
+        subnets = await self.choose(client, request, "subnets", **vpc)
+        for kind in ("security_groups", "file_volumes", "server_types", "keypairs", "volume_types"):
+            await self.choose(client, request, kind)
+        fitting = {"kubernetes_version": engine["k8s_version"], "server_type_id": pool["server_type_id"]}
+        await self.choose(client, request, "node_images", **fitting)
+        self.heading(
+            "7. Two mistakes: too few nodes, and a subnet of another VPC. The dry run finds both, with the fix"
+        )
+        right = engine["subnet_id"]
+        engine["subnet_id"] = next(each["value"] for each in subnets if "it is in VPC" in str(each.get("unsuitable")))
+        plan = (await self.call(client, "create_platform", {**request, "dry_run": True}, show=_failures))["plan"]
+        failed = {check["name"] for check in plan["checks"] if check["finding"] == "fail"}
+        if not {"subnet", "size"} <= failed:
+            raise AssertionError(f"the dry run found {failed}")
+        self.heading("8. Mended, confirmed by a person, created")
+        engine["subnet_id"] = right
+        pool["desired_node_count"] = 6
+        self.script = [{"confirm": True}]
+        created = await self.call(client, "create_platform", request)
+        if created:
+            await self.follow(client, created["platform"]["release_id"], "deployed")
+
+    async def begin(self, client: Client, name: str) -> Request:
+        """The request of a platform, as far as it needs no look-up."""
+        images = await self.call(client, "list_images", {"size": 1})
+        platform = {
+            "release_name": name,
+            "ai_ml_ops_platform_type": "Enterprise",
+            "image_id": images["contents"][0]["image_id"],
+            "ai_ml_ops_platform_endpoint_type": "Private",
+            "initial_user_email": "lead@example.com",
+            "initial_user_password": "env:SCP_MCP_SECRET_DEMO",
+        }
+        return {"ai_ml_ops_platform_create_request": platform}
+
+    async def choose(self, client: Client, request: Request, kind: str, **chosen: str) -> list[dict[str, Any]]:
+        """Put the first suitable option of a kind where it belongs; returns all options."""
+        found = await self.call(client, "find_options", {"kind": kind, **chosen}, show=_labels)
+        options: list[dict[str, Any]] = found["options"]
+        best = next(option for option in options if not option.get("unsuitable"))
+        for path, value in best["sets"].items():
+            owner, _, field = path.partition(".")
+            request[owner][field] = [value] if field.endswith("_list") else value
+        return options
+
+    async def follow(self, client: Client, release_id: str, until: str) -> str:
+        """Wait as an assistant would: call again while it is not there yet."""
+        for _ in range(MAX_WAITS):
+            with self.console.status("waiting for the sandbox"):
+                arguments = {"release_id": release_id, "until": until}
+                waited = await self.call(client, "wait_for_platform", arguments, show=_waited)
+            if waited["reached"]:
+                return release_id
+        raise AssertionError(f"the platform was not {until}")
 
     async def call(
-        self, client: Client, name: str, arguments: dict[str, Any], *, expect_error: bool = False
+        self,
+        client: Client,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        expect_error: bool = False,
+        show: Callable[[dict[str, Any]], object] = lambda content: _as_json(content),
     ) -> dict[str, Any]:
         """Call a tool and show the call and its result; {} for an error."""
         self.console.print(f"[bold cyan]→ {name}[/]", _as_json(arguments))
-        result = await client.call_tool(name, arguments)
+        result = await client.call_tool(name, dict(arguments))
         if result.is_error:
             self.console.print(Panel(Text(_text(result)), title=f"{name}: error", border_style="red"))
             if not (expect_error or self.interactive):
@@ -127,7 +193,7 @@ class Demo:
         if expect_error and not self.interactive:
             raise AssertionError(f"{name} went through with a wrong name")
         content: dict[str, Any] = result.structured_content or {}
-        self.console.print(f"[green]← {name}[/]", _as_json(content))
+        self.console.print(f"[green]← {name}[/]", show(content))
         return content
 
     async def answer(
@@ -183,5 +249,26 @@ def _for_the_screen(value: Any) -> Any:
     return value[:77] + "…" if isinstance(value, str) and len(value) > 78 else value
 
 
-def _as_json(value: dict[str, Any]) -> JSON:
+def _labels(found: dict[str, Any]) -> Text:
+    """The first options, and why one will not do."""
+    lines = [
+        option["label"] + (f" – not suitable: {'; '.join(option['unsuitable'])}" if option.get("unsuitable") else "")
+        for option in found["options"][:OPTIONS_SHOWN]
+    ]
+    rest = found["total"] - len(lines)
+    return Text("\n".join(["", *lines, *([f"and {rest} more"] if rest > 0 else [])]))
+
+
+def _failures(done: dict[str, Any]) -> Text:
+    """What did not pass, and what mends it."""
+    failed = [check for check in done["plan"]["checks"] if check["finding"] != "pass"]
+    lines = [f"{each['name']}: {each['finding']} – {each['detail']} → {each.get('fix', '')}" for each in failed]
+    return Text("\n".join(["", *lines, f"{len(done['plan']['checks']) - len(failed)} others passed"]))
+
+
+def _waited(waited: dict[str, Any]) -> JSON:
+    return _as_json({key: value for key, value in waited.items() if key != "platform"})
+
+
+def _as_json(value: Mapping[str, Any]) -> JSON:
     return JSON(json.dumps(_for_the_screen(value), ensure_ascii=False))

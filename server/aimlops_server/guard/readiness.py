@@ -259,6 +259,7 @@ class _Run:
         yield self._listed("volume type", pool.volume_type_name, "volume_types", n.VolumeTypes())
         yield self._listed("key pair", pool.keypair_name, "keypairs", n.Keypairs())
         yield _Reads("node image", lambda: self._node_image(pool))
+        yield _Reads("size", lambda: self._size(pool))
 
     def _listed(
         self, name: str, value: str, kind: str, lookup: Lookup, needs: Needs | None = None, more: str = ""
@@ -357,6 +358,28 @@ class _Run:
             fix = self.say("set volume_size to {least} or more", least=f"{least_gb:g}")
             found.append(self._probably("volume size", detail, fix))
         return found
+
+    async def _size(self, pool: NodePoolCreateRequest) -> Checks:
+        """Whether the new cluster's machines are enough together. A larger pool helps as a larger type does."""
+        count = pool.desired_node_count or pool.min_node_count
+        wanted = self.create.ai_ml_ops_platform_create_request.ai_ml_ops_platform_type
+        try:
+            types = await self.neighbours.all(n.ServerTypes(), n.ServerType)
+        except AimlopsError as error:
+            return [self._unknown("size", error)]
+        machine = next((each for each in types if each.id == pool.server_type_id), None)
+        if machine is None or count is None or machine.vcpu_count is None or machine.ram_gb is None:
+            return []  # other checks say why
+        vcpus, gb = count * machine.vcpu_count, count * machine.ram_gb
+        all_nodes = self.say("{count} nodes: {vcpus} vCPU, {gb} GB", count=count, vcpus=f"{vcpus:g}", gb=f"{gb:g}")
+        least_vcpus, least_gb = n.MIN_CLUSTER_VCPUS[wanted], n.MIN_CLUSTER_GB[wanted]
+        if vcpus >= least_vcpus and gb >= least_gb:
+            return [self._pass("size", all_nodes, inferred=True)]
+        needs = self.say("{kind} needs about {vcpus} vCPU, {gb} GB", kind=wanted, vcpus=least_vcpus, gb=least_gb)
+        fix = self.say(
+            "raise desired_node_count, or take a larger type: {call}", call='find_options(kind="server_types")'
+        )
+        return [self._probably("size", f"{all_nodes}; {needs}", fix)]
 
     async def _quotas(self) -> Checks:
         """How many there may be, where the account's quotas say it. Which names they have is not documented."""

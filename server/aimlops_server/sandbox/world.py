@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from aimlops_tools.models.neighbours import MIN_CLUSTER_GB, MIN_CLUSTER_VCPUS
 from pydantic import JsonValue
 
 from aimlops_server.sandbox.neighbours.world import Neighbours, ServerType
@@ -24,9 +25,6 @@ DELETE_S = 5 * 60
 DEPLOYED = "DEPLOYED"
 FAILED = "FAILED"
 RUNNING = "RUNNING"
-# Ours: the vendor publishes no minimum for a product type.
-MINIMUM_VCPUS = {"Enterprise": 24, "Mini": 8}
-MINIMUM_MEMORY_GB = {"Enterprise": 96, "Mini": 32}
 
 
 class ChangeKind(StrEnum):
@@ -127,7 +125,7 @@ class Cluster:
     def is_enough_for(self, product_type: str) -> bool:
         vcpus = sum(node.vcpus for node in self.nodes)
         memory_gb = sum(node.memory_gb for node in self.nodes)
-        return vcpus >= MINIMUM_VCPUS[product_type] and memory_gb >= MINIMUM_MEMORY_GB[product_type]
+        return vcpus >= MIN_CLUSTER_VCPUS[product_type] and memory_gb >= MIN_CLUSTER_GB[product_type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,11 @@ ENGINE = "kubernetes_engine_create_request"
 POOL = "node_pool_create_request"
 DNS = "ai_ml_ops_platform_domain_service"
 
-# Ours: the vendor publishes no minimum for a node. Kubeflow's own services do not fit on less.
+# All ours: the vendor publishes no minimum, for a node or for a cluster. The sandbox goes by the same.
 MIN_NODE_VCPUS = 4
 MIN_NODE_GB = 16
+MIN_CLUSTER_VCPUS = {"Enterprise": 24, "Mini": 8}
+MIN_CLUSTER_GB = {"Enterprise": 96, "Mini": 32}
 
 HostedZoneId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
 
@@ -285,6 +287,10 @@ class ServerType(Item):
         return self.id.startswith("g")
 
     @property
+    def vcpu_count(self) -> float | None:
+        return _number(self.vcpus)
+
+    @property
     def ram_gb(self) -> float | None:
         """`ram` in GB; the service tells it in MB (inferred: `s1v16m64` is 64 GB)."""
         megabytes = _number(self.ram)
@@ -298,10 +304,10 @@ class ServerType(Item):
     @property
     def order(self) -> tuple[float, ...]:
         # What probably costs least comes first.
-        return (self.has_gpus, _number(self.vcpus) or 0, self.ram_gb or 0)
+        return (self.has_gpus, self.vcpu_count or 0, self.ram_gb or 0)
 
     def unsuitable(self, needs: Needs) -> Iterator[Said]:
-        vcpus = _number(self.vcpus)
+        vcpus = self.vcpu_count
         if (vcpus is not None and vcpus < MIN_NODE_VCPUS) or (self.ram_gb is not None and self.ram_gb < MIN_NODE_GB):
             yield said("it is smaller than {vcpus} vCPU and {gb} GB", vcpus=f"{MIN_NODE_VCPUS}", gb=f"{MIN_NODE_GB}")
 
