@@ -44,7 +44,7 @@ def test_the_scripted_demo_provisions_refuses_and_removes() -> None:
         *("wait_for_platform", '"state": "GONE"'),
         "list_images",
         *(told for kind in looked_up for told in ("find_options", f'"kind": "{kind}"')),
-        *("create_platform", "subnet", "size", "14 others"),
+        *("create_platform", "subnet", "size", "13 others"),
         *("create_platform", "CREATE Enterprise platform"),
         *("wait_for_platform", '"state": "DEPLOYED"'),
     ]

@@ -166,10 +166,11 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
-def some(names: list[str]) -> str:
+def some(names: list[str], say: Wording) -> str:
     """The first of many names, and how many more there are."""
+    shown = ", ".join(names[:NAMES_SHOWN])
     rest = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    return say("{names} and {rest} more", names=shown, rest=rest) if rest > 0 else shown
 
 
 def _in_words(body: Mapping[str, Any]) -> str:

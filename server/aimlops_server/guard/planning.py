@@ -161,7 +161,7 @@ class Planner:
             if platform.cluster_id == live.cluster_id and platform.release_id != live.release_id
         ]
         cut = len(everyone) == MAX_ITEMS
-        return self.say("other platforms on the cluster: {names}", names=some(names) or self.say("none")) + (
+        return self.say("other platforms on the cluster: {names}", names=some(names, self.say) or self.say("none")) + (
             " " + self.say("(only the first {count} platforms were looked at)", count=MAX_ITEMS) if cut else ""
         )
 
@@ -173,7 +173,7 @@ class Planner:
                 raise
             # Nodes are listed only while a platform is deployed there (facts 5).
             return self.say("all nodes of the cluster; the service does not list them now")
-        names = some([node.name or "?" for node in nodes])
+        names = some([node.name or "?" for node in nodes], self.say)
         return self.say("{count} nodes: {names}", count=len(nodes), names=names)
 
 

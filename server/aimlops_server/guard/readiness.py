@@ -142,7 +142,7 @@ class _Run:
             return [self._unknown("image", _not_allowed(refused))]
         image = next((image for image in images if image.image_id == platform.image_id), None)
         if image is None:
-            known = some([f"{image.image_id} ({image.kind()})" for image in images])
+            known = some([f"{image.image_id} ({image.kind()})" for image in images], self.say)
             detail = self.say("there is no {what}; there are: {known}", what=quoted(platform.image_id), known=known)
             return [Check("image", Finding.FAIL, detail, fix="list_images")]
         if image.kind() == wanted:
@@ -225,7 +225,7 @@ class _Run:
         if not there:
             return [self._pass(name, self.say("no platform is on it"), inferred=True)]
         fix = self.say("choose another cluster: {call}", call='find_options(kind="clusters")')
-        return [self._probably(name, self.say("it carries {platforms} already", platforms=some(there)), fix)]
+        return [self._probably(name, self.say("it carries {platforms} already", platforms=some(there, self.say)), fix)]
 
     async def _storage_class(self, cluster_id: str, wanted: str) -> Checks:
         try:
@@ -235,7 +235,7 @@ class _Run:
         names = [each.name for each in classes if each.name]
         if wanted in names:
             return [self._pass("storage class", wanted)]
-        detail = self.say("there is no {what}; there are: {known}", what=quoted(wanted), known=some(names))
+        detail = self.say("there is no {what}; there are: {known}", what=quoted(wanted), known=some(names, self.say))
         return [self._probably("storage class", detail, "list_storage_classes")]
 
     def _engine(self, engine: KubernetesEngineCreateRequest) -> Iterator[_Reads]:
@@ -280,7 +280,9 @@ class _Run:
         return _Reads(name, check)
 
     def _missing(self, name: str, value: str, known: list[str], fix: str) -> Check:
-        detail = self.say("there is no {what}; there are: {known}", what=quoted(value), known=some(known) or "–")
+        detail = self.say(
+            "there is no {what}; there are: {known}", what=quoted(value), known=some(known, self.say) or "–"
+        )
         return self._probably(name, detail, fix)
 
     def _fitting(self, name: str, option: Option, kind: str, more: str = "") -> Check:
