@@ -1,4 +1,4 @@
-"""Plays a story (see story.py) with FastMCP's client, in an environment that has nothing else."""
+"""Plays a story (see run.py) with FastMCP's client, in an environment that has nothing else."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Plays a story (see story.py) with the client of the Python SDK 1.x, in an environment that has nothing else."""
+"""Plays a story (see run.py) with the client of the Python SDK 1.x, in an environment that has nothing else."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-// Plays a story (see story.py) with the client of the TypeScript SDK, release 1 or 2, which the argument names.
+// Plays a story (see run.py) with the client of the TypeScript SDK, release 1 or 2, which the argument names.
 const fs = require("node:fs");
 
 const RELEASES = {
