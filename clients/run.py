@@ -224,7 +224,7 @@ def _play(peer: Peer, transport: str) -> tuple[str, Mapping[str, list[str]]]:
             asked = _session(peer, transport, WITH_A_PERSON, Path(folder) / "asked")
             silent = _session(peer, transport, WITHOUT, Path(folder) / "silent")
         return asked.report.protocol, judge(asked, silent, answers_forms=peer.cannot_answer is None)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or ""
         return "?", {step: [f"{error}\n{told}"] if step == STEPS[0] else ["not reached"] for step in STEPS}
 
