@@ -49,6 +49,15 @@ INSTALL_PEER = $(PYTHON) -c "import os, shutil; os.makedirs('$(@D)', exist_ok=Tr
 conformance: $(INSTALLED) $(PEERS)/conformance/installed
 	$(BIN)/python -m conformance.run
 
+# Other people's clients, over stdio and HTTP.
+clients: $(INSTALLED) $(PEERS)/clients/installed $(PEERS)/clients/python_sdk_1/installed $(PEERS)/clients/fastmcp_client/installed
+	$(BIN)/python -m clients.run
+
+$(PEERS)/clients/%/installed: clients/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	$(PYTHON) -c "open('$@', 'w').close()"
+
 $(PEERS)/%/installed: %/package.json
 	$(INSTALL_PEER)
 	npm install --prefix $(@D) --no-audit --no-fund --loglevel=error

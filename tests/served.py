@@ -19,7 +19,12 @@ def environment(state_dir: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.upper().startswith("SCP_")}
     for display in ("DISPLAY", "WAYLAND_DISPLAY"):
         own.pop(display, None)
-    return {**own, "BROWSER": "true", "SCP_MCP_STATE_DIR": str(state_dir), "SCP_MCP_APPROVAL_WAIT_S": "0"}
+    return {**own, **settings(state_dir)}
+
+
+def settings(state_dir: Path) -> dict[str, str]:
+    """Where the server writes, and that it does not wait for a page that nobody opens."""
+    return {"BROWSER": "true", "SCP_MCP_STATE_DIR": str(state_dir), "SCP_MCP_APPROVAL_WAIT_S": "0"}
 
 
 @contextmanager
