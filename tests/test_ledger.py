@@ -147,6 +147,32 @@ async def test_unsettled_changes_are_those_of_this_account_and_target(ledger: Le
     assert await ledger.unsettled("https://x", "a", "t1") == []
 
 
+async def start(ledger: Ledger, entry: Entry) -> bool:
+    """A change that a person approved leaves."""
+    await ledger.add(entry)
+    await ledger.decide(entry.id, approve=True, by="form")
+    return await ledger.start(entry.id, entry.digest)
+
+
+async def test_a_later_change_of_the_same_hides_what_became_of_an_unknown_one(ledger: Ledger, clock: Clock) -> None:
+    """Even if the clock was set back in between. Of another target, account or endpoint it hides nothing."""
+    await start(ledger, ENTRY)
+    await ledger.finish(ENTRY.id, Status.UNKNOWN, "lost")
+    for number, other in enumerate(({"target": "platform 2"}, {"account": "b"}, {"endpoint": "https://y"})):
+        assert await start(ledger, replace(ENTRY, id=str(number), **other))
+    assert [row.id for row in await ledger.unsettled(ENTRY.endpoint, ENTRY.account, ENTRY.target)] == [ENTRY.id]
+    clock.now_s -= 3600
+    assert await start(ledger, replace(ENTRY, id="later"))
+
+    assert not await ledger.settle(ENTRY.id, Status.COMMITTED, "the later one's work")
+    row = await ledger.get(ENTRY.id)
+    assert row
+    assert (row.status, row.observed) == ("unknown", "lost")
+    assert await ledger.settle("later", Status.COMMITTED, "seen")
+    assert not await ledger.settle("later", Status.ABSENT, "a known outcome is final")
+    assert await ledger.unsettled(ENTRY.endpoint, ENTRY.account, ENTRY.target) == []
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such mode bits")
 async def test_nobody_else_can_read_or_write_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
     await ledger.add(ENTRY)

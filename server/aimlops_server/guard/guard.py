@@ -140,7 +140,7 @@ class Guard:
             live = outcome.observed.platform
             # A platform at rest is not being changed by it any more: the next plan shows what it is now.
             at_rest = live is not None and live.release_state.upper() == DEPLOYED
-            if outcome.status is Status.UNKNOWN and not at_rest and await self.ledger.is_latest_of_target(entry):
+            if outcome.status is Status.UNKNOWN and not at_rest:
                 raise NotSent(
                     f"The outcome of plan {entry.id}, an earlier change of the same, is still unknown "
                     f"({outcome.observed.words}).",
@@ -163,14 +163,20 @@ class Guard:
 
     async def settle(self, entry: Entry) -> Outcome:
         """Find out what became of a change whose process died or whose answer was lost, and record it."""
-        if not await self.ledger.is_latest_of_target(entry):
-            return Outcome(Status.UNKNOWN, Observed("a later change of the same hides what became of it"))
+        if entry.status == Status.STARTED:
+            await self.ledger.finish(entry.id, Status.UNKNOWN, "its process ended before the answer came")
+            await self._note("found_unknown", entry)
+            log.warning("plan %s (%s) was sent by a process that died; its outcome is unknown", entry.id, entry.tool)
         plan = Plan.from_json(entry.shown)
         operation = OPERATIONS[entry.tool].validate_arguments(json.loads(entry.arguments))
         outcome = await find_out(self.api, operation, plan.live, self.settle_waits_s, self.sleep)
-        await self.ledger.finish(entry.id, outcome.status, outcome.observed.words)
-        await self._note("settled", entry, outcome=outcome.status, observed=outcome.observed.words)
-        return outcome
+        if await self.ledger.settle(entry.id, outcome.status, outcome.observed.words):
+            await self._note("settled", entry, outcome=outcome.status, observed=outcome.observed.words)
+            return outcome
+        now = await self.ledger.get(entry.id)
+        if now is not None and now.status in {Status.COMMITTED, Status.ABSENT}:  # another process was faster
+            return Outcome(Status(now.status), outcome.observed)
+        return Outcome(Status.UNKNOWN, Observed("a later change of the same hides what became of it"))
 
     async def recover(self) -> None:
         """Report changes that a dead process left behind as unknown, and settle them."""
@@ -178,12 +184,6 @@ class Guard:
         for entry in await self.ledger.unsettled(where.endpoint, where.account):
             if await self.ledger.in_flight(entry):
                 continue
-            if entry.status == Status.STARTED:
-                await self.ledger.finish(entry.id, Status.UNKNOWN, "its process ended before the answer came")
-                await self._note("found_unknown", entry)
-                log.warning(
-                    "plan %s (%s) was sent by a process that died; its outcome is unknown", entry.id, entry.tool
-                )
             outcome = await self.settle(entry)
             log.warning("plan %s: %s (%s)", entry.id, outcome.status, outcome.observed.words)
 

@@ -96,6 +96,13 @@ CREATE TABLE IF NOT EXISTS plans ({", ".join(_COLUMNS)}, PRIMARY KEY (id));
 CREATE INDEX IF NOT EXISTS plans_by_request ON plans (request_digest);
 CREATE INDEX IF NOT EXISTS plans_by_status ON plans (status, target);
 """
+_SAME_TARGET = (
+    "other.endpoint = plans.endpoint AND other.account = plans.account AND other.target = plans.target "
+    "AND other.id <> plans.id"
+)
+_NOT_HIDDEN = f"NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.started_s > plans.started_s)"  # noqa: S608 reason: texts of this module
+# Later than every other start of the same, even if the clock was set back: `settle` relies on that order.
+_STARTED_S = f"max(?, 0.001 + coalesce((SELECT max(started_s) FROM plans AS other WHERE {_SAME_TARGET}), 0))"  # noqa: S608 reason: as above
 
 
 class Ledger:
@@ -130,19 +137,15 @@ class Ledger:
         return await self._select("request_digest = ?", (request_digest,), 20)
 
     async def unsettled(self, endpoint: str, account: str, target: str | None = None) -> list[Entry]:
-        """Changes whose request left (or was about to) and whose outcome is not known, on this account."""
-        where = "status IN (?, ?) AND endpoint = ? AND account = ?"
+        """Changes whose request left (or was about to) and whose outcome is not known, on this account.
+
+        Not those that a later change of the same hides for good.
+        """
+        where = f"(status = ? OR (status = ? AND {_NOT_HIDDEN})) AND endpoint = ? AND account = ?"
         values: tuple[Any, ...] = (Status.STARTED, Status.UNKNOWN, endpoint, account)
         if target is not None:
             where, values = f"{where} AND target = ?", (*values, target)
         return await self._select(where, values, 100)
-
-    async def is_latest_of_target(self, entry: Entry) -> bool:
-        """Whether no other change of the same was started since: then what is seen now can be this one's work."""
-        where = "endpoint = ? AND account = ? AND target = ? AND started_s IS NOT NULL"
-        started = await self._select(where, (entry.endpoint, entry.account, entry.target), 1000)
-        own_s = next((row.started_s for row in started if row.id == entry.id), None) or 0.0
-        return all((row.started_s or 0.0) < own_s for row in started if row.id != entry.id)
 
     async def decide(self, plan_id: str, *, approve: bool, by: str) -> bool:
         """A person's decision on a waiting plan. False when it was too late: decided, used or expired."""
@@ -158,7 +161,7 @@ class Ledger:
         """Use an approval up, in one statement: of all processes exactly one gets True, and once."""
         now_s = self._clock_s()
         return await self._move(
-            "status = ?, started_s = ?, owner = ?",
+            f"status = ?, started_s = {_STARTED_S}, owner = ?",
             (Status.STARTED, now_s, self._owner),
             "id = ? AND digest = ? AND status = ? AND expires_s > ?",
             (plan_id, digest, Status.APPROVED, now_s),
@@ -170,6 +173,19 @@ class Ledger:
             "status = ?, ended_s = ?, observed = ?, request_id = coalesce(?, request_id)",
             (outcome, self._clock_s(), observed, request_id),
             "id = ? AND status IN (?, ?)",
+            (plan_id, Status.STARTED, Status.UNKNOWN),
+        )
+
+    async def settle(self, plan_id: str, outcome: Status, observed: str) -> bool:
+        """Record what reading showed of a change whose answer was lost. False: it was settled already, or is hidden.
+
+        A change of the same that started meanwhile, in any process, hides it: what was read may be that one's work.
+        So the look for one is part of the statement that records, and comes after the read.
+        """
+        return await self._move(
+            "status = ?, ended_s = ?, observed = ?",
+            (outcome, self._clock_s(), observed),
+            f"id = ? AND status IN (?, ?) AND {_NOT_HIDDEN}",
             (plan_id, Status.STARTED, Status.UNKNOWN),
         )
 
