@@ -154,6 +154,17 @@ async def start(ledger: Ledger, entry: Entry) -> bool:
     return await ledger.start(entry.id, entry.digest)
 
 
+async def test_no_change_starts_while_another_of_the_same_is_started(ledger: Ledger) -> None:
+    """In whatever process, and even if that one is dead; of another target, account or endpoint it does."""
+    assert await start(ledger, ENTRY)
+    assert not await start(ledger, replace(ENTRY, id="second"))
+    for number, other in enumerate(({"target": "platform 2"}, {"account": "b"}, {"endpoint": "https://y"})):
+        assert await start(ledger, replace(ENTRY, id=str(number), **other))
+    await ledger.finish(ENTRY.id, Status.UNKNOWN, "lost")
+
+    assert await ledger.start("second", ENTRY.digest)  # whether an unknown one is at rest, the guard has looked
+
+
 async def test_a_later_change_of_the_same_hides_what_became_of_an_unknown_one(ledger: Ledger, clock: Clock) -> None:
     """Even if the clock was set back in between. Of another target, account or endpoint it hides nothing."""
     await start(ledger, ENTRY)

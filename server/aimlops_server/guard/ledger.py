@@ -100,9 +100,10 @@ _SAME_TARGET = (
     "other.endpoint = plans.endpoint AND other.account = plans.account AND other.target = plans.target "
     "AND other.id <> plans.id"
 )
+_NO_OTHER_STARTED = f"NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.status = ?)"  # noqa: S608 reason: texts of this module
 _NOT_HIDDEN = f"NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.started_s > plans.started_s)"  # noqa: S608 reason: texts of this module
 # Later than every other start of the same, even if the clock was set back: `settle` relies on that order.
-_STARTED_S = f"max(?, 0.001 + coalesce((SELECT max(started_s) FROM plans AS other WHERE {_SAME_TARGET}), 0))"  # noqa: S608 reason: as above
+_STARTED_S = f"max(?, 0.001 + coalesce((SELECT max(started_s) FROM plans AS other WHERE {_SAME_TARGET}), 0))"  # noqa: S608 reason: texts of this module
 
 
 class Ledger:
@@ -158,13 +159,16 @@ class Ledger:
         )
 
     async def start(self, plan_id: str, digest: str) -> bool:
-        """Use an approval up, in one statement: of all processes exactly one gets True, and once."""
+        """Use an approval up, in one statement: of all processes exactly one gets True, and once.
+
+        False too while another change of the same is started: a second one would act on a state that nobody was shown.
+        """
         now_s = self._clock_s()
         return await self._move(
             f"status = ?, started_s = {_STARTED_S}, owner = ?",
             (Status.STARTED, now_s, self._owner),
-            "id = ? AND digest = ? AND status = ? AND expires_s > ?",
-            (plan_id, digest, Status.APPROVED, now_s),
+            f"id = ? AND digest = ? AND status = ? AND expires_s > ? AND {_NO_OTHER_STARTED}",
+            (plan_id, digest, Status.APPROVED, now_s, Status.STARTED),
         )
 
     async def finish(self, plan_id: str, outcome: Status, observed: str, request_id: str | None = None) -> bool:
