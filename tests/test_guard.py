@@ -362,6 +362,7 @@ async def test_two_approved_changes_of_one_platform_never_overlap(
 
             async def call_first() -> None:
                 results.append(await one.call_tool("update_platform", UPDATE))
+                out.set()  # even if it was held back itself
 
             group.start_soon(call_first)
             held = await two.call_tool("update_platform", UPDATE)

@@ -21,6 +21,7 @@ from pydantic import JsonValue, SecretStr
 from aimlops_server.audit import AuditFailed, AuditLog
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, NotApplied, NotSent, OutcomeUnknown, UnknownState
+from aimlops_server.guard.desk import record_yes
 from aimlops_server.guard.ledger import Entry, Ledger, LedgerUnavailable, Status
 from aimlops_server.guard.outcome import DEPLOYED, Observed, Outcome, find_out, observe
 from aimlops_server.guard.plan import Plan
@@ -222,9 +223,8 @@ class Guard:
             await self.ledger.decide(entry.id, approve=False, by="form")
             await self._note("declined", entry, by="form", how=no.happened)
             raise
-        if not await self.ledger.decide(entry.id, approve=True, by="form"):
+        if not await record_yes(self.ledger, self.audit, entry, "form"):
             raise NotSent(f"Plan {entry.id} was decided elsewhere, or has expired.", _START_OVER)
-        await self._record("approved", entry, by="form")
         return await self.execute(proposal)
 
     async def shown(self, proposal: Proposal, where: str) -> None:

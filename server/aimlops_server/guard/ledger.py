@@ -148,6 +148,11 @@ class Ledger:
             where, values = f"{where} AND target = ?", (*values, target)
         return await self._select(where, values, 100)
 
+    async def waits(self, plan_id: str) -> bool:
+        """Whether a plan waits for a decision."""
+        entry = await self.get(plan_id)
+        return entry is not None and entry.status_at(self._clock_s()) is Status.WAITING
+
     async def decide(self, plan_id: str, *, approve: bool, by: str) -> bool:
         """A person's decision on a waiting plan. False when it was too late: decided, used or expired."""
         now_s = self._clock_s()
