@@ -28,6 +28,7 @@ from aimlops_server.guard.plan import Plan
 from aimlops_server.guard.planning import TYPED_ON_PAGE, Planner, target_of
 from aimlops_server.guard.question import require_yes
 from aimlops_server.guard.undo import undo_create
+from aimlops_server.in_flight import InFlight
 from aimlops_server.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Guard:
     vault: Vault
     clock_s: Callable[[], float]
     ttl_s: float
+    in_flight: InFlight
     settle_waits_s: Sequence[float] = SETTLE_WAITS_S
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     # Questions that are out in the stateless era, where the answer comes with a second call: a token each, taken once.
@@ -267,11 +269,11 @@ class Guard:
                 await self._note("void", entry, why="what was shown has changed")
                 raise NotSent("Something changed while the user was being asked, so their yes is void.", _START_OVER)
             sent, values = await self._with_secrets(entry, plan, operation)
-            if not await self.ledger.start(entry.id, entry.digest):
-                raise await self._not_started(entry)
             # From here the change is followed to its end even if the caller gives up: the HTTP limits bound it.
             done: Done | None = None
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), self.in_flight.one():
+                if not await self.ledger.start(entry.id, entry.digest):
+                    raise await self._not_started(entry)
                 done = await self._send(entry, plan, sent, values)
         return done or Done(entry.id, Observed("it was sent"))
 
