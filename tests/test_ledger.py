@@ -5,12 +5,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
-from aimlops_server.guard.ledger import Entry, Ledger, LedgerUnavailable, Status
+from aimlops_server.guard.ledger import KEPT_S, Entry, Ledger, LedgerUnavailable, Status
 
 from tests.world import Clock
 
@@ -191,6 +192,59 @@ async def test_nobody_else_can_read_or_write_the_ledger(ledger: Ledger, tmp_path
 
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     assert {name: mode & 0o077 for name, mode in modes.items()} == dict.fromkeys(modes, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such mode bits")
+@pytest.mark.parametrize("name", [".", "processes", "ledger.sqlite3"])
+async def test_a_ledger_that_others_can_use_is_refused_and_left_as_it_is(
+    tmp_path: Path, clock: Clock, name: str
+) -> None:
+    state = tmp_path / "state"
+    async with aclosing(Ledger(state, clock)) as ledger:
+        await ledger.add(ENTRY)
+    (state / name).chmod(0o755)
+    async with aclosing(Ledger(state, clock)) as ledger:
+        with pytest.raises(LedgerUnavailable) as refused:
+            await ledger.latest()
+
+    right = 600 if name == "ledger.sqlite3" else 700
+    assert f"(others can use {state / name}, its mode is 0755; if they should not, chmod {right} it)" in str(
+        refused.value
+    )
+    assert stat.S_IMODE((state / name).stat().st_mode) == 0o755
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a directory away")
+async def test_a_directory_of_another_user_is_refused(tmp_path: Path, clock: Clock) -> None:
+    state = tmp_path / "state"
+    state.mkdir(0o700)
+    os.chown(state, 12345, -1)
+    with pytest.raises(LedgerUnavailable, match="belongs to another user; choose another directory"):
+        await Ledger(state, clock).latest()
+
+
+async def test_what_ended_long_ago_is_removed_and_what_is_not_settled_never(tmp_path: Path, clock: Clock) -> None:
+    """Nor what hides an unknown outcome: without it a look would take the later change's work for it."""
+    old = {"created_s": clock() - KEPT_S - 601, "expires_s": clock() - KEPT_S - 1}
+    ended = {"started_s": old["created_s"], "ended_s": old["created_s"]}
+    rows = [
+        replace(ENTRY, id="never approved", target="1", **old),
+        replace(ENTRY, id="denied", target="2", status="denied", **old),
+        replace(ENTRY, id="approved, never sent", target="3", status="approved", **old),
+        replace(ENTRY, id="committed", target="4", status="committed", **old, **ended),
+        replace(ENTRY, id="settled later", target="5", status="absent", **old, **{**ended, "ended_s": clock() - 1}),
+        replace(ENTRY, id="started", target="6", status="started", **old, **ended),
+        replace(ENTRY, id="unknown", target="7", status="unknown", **old, **ended),
+        replace(ENTRY, id="hides the unknown one", target="7", status="committed", **old, **ended),
+        replace(ENTRY, id="new", target="8"),
+    ]
+    async with aclosing(Ledger(tmp_path, clock)) as ledger:
+        for row in rows:
+            await ledger.add(row)
+    async with aclosing(Ledger(tmp_path, clock)) as ledger:
+        left = {row.id for row in await ledger.latest()}
+
+    assert left == {"settled later", "started", "unknown", "hides the unknown one", "new"}
 
 
 async def test_a_ledger_that_cannot_be_opened_says_so(tmp_path: Path, clock: Clock) -> None:

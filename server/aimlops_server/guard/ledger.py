@@ -6,7 +6,8 @@ A plan's row moves one way only:
             ↘ denied
 
 `waiting` and `approved` rows end by themselves when they expire. Secrets never
-come here, only references to them. Knows no API, no client and no page.
+come here, only references to them. What ended 90 days ago is removed when a
+process opens the ledger. Knows no API, no client and no page.
 """
 
 import json
@@ -24,10 +25,12 @@ import anyio.to_thread
 import filelock
 
 from aimlops_server.errors import NotSent
+from aimlops_server.private import make_private_directory, require_private
 
 FILE_NAME = "ledger.sqlite3"
 OWNERS = "processes"
 BUSY_TIMEOUT_S = 10.0
+KEPT_S = 90 * 24 * 3600.0
 
 T = TypeVar("T")
 
@@ -102,6 +105,11 @@ _SAME_TARGET = (
 )
 _NO_OTHER_STARTED = f"NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.status = ?)"  # noqa: S608 reason: texts of this module
 _NOT_HIDDEN = f"NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.started_s > plans.started_s)"  # noqa: S608 reason: texts of this module
+# What ended long ago: the audit log still tells of it. Not what hides another's outcome, which would come to light.
+_FORGET = f"""
+DELETE FROM plans WHERE status NOT IN (?1, ?2) AND max(expires_s, coalesce(ended_s, 0)) < ?3
+AND NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.status IN (?1, ?2))
+"""  # noqa: S608 reason: texts of this module
 # Later than every other start of the same, even if the clock was set back: `settle` relies on that order.
 _STARTED_S = f"max(?, 0.001 + coalesce((SELECT max(started_s) FROM plans AS other WHERE {_SAME_TARGET}), 0))"  # noqa: S608 reason: texts of this module
 
@@ -228,26 +236,28 @@ class Ledger:
             return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
         except (sqlite3.Error, OSError) as error:
             raise LedgerUnavailable(
-                f"The ledger in {self._directory} cannot be used ({error}), and a change that cannot be recorded is "
-                "not sent.",
+                f"The ledger in {self._directory} cannot be used ({_reason(error)}), and a change that cannot be "
+                "recorded is not sent.",
                 "tell the user; SCP_MCP_STATE_DIR names the directory",
             ) from None
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             owners = self._directory / OWNERS
-            # mkdir gives its mode to the last part alone.
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owners.mkdir(mode=0o700, exist_ok=True)
+            make_private_directory(self._directory)
+            make_private_directory(owners)
             path = self._directory / FILE_NAME
             # Created with its mode before SQLite sees it; its -wal and -shm files take the same mode.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            require_private(path)
             self._alive = _lock(owners / self._owner)
             self._alive.acquire(timeout=0)
             self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.executescript(_SCHEMA)
+            self._connection.execute(_FORGET, (Status.STARTED, Status.UNKNOWN, self._clock_s() - KEPT_S))
+            self._connection.commit()
         return self._connection
 
     def _close(self) -> None:
@@ -258,6 +268,10 @@ class Ledger:
             self._alive.release()
             (self._directory / OWNERS / self._owner).unlink(missing_ok=True)
             self._alive = None
+
+
+def _reason(error: sqlite3.Error | OSError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _lock(path: Path) -> filelock.FileLock:
