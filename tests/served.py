@@ -30,7 +30,7 @@ def settings(state_dir: Path) -> dict[str, str]:
 @contextmanager
 def served(arguments: tuple[str, ...], state_dir: Path) -> Generator[str]:
     """The address of the Python program that logs where it serves, while it runs."""
-    state_dir.mkdir(parents=True)
+    state_dir.mkdir(mode=0o700, parents=True)
     log = state_dir / "stderr.txt"
     with log.open("wb") as stderr:
         process = subprocess.Popen([sys.executable, *arguments], env=environment(state_dir), stderr=stderr)

@@ -207,6 +207,15 @@ async def test_a_deletion_shows_what_is_lost_and_asks_for_each_name(at: Office) 
     assert "No body is sent." in said
 
 
+async def test_a_yes_that_cannot_be_recorded_does_not_count(at: Office, tmp_path: Path) -> None:
+    url = await at.wait_for(deletion())
+    (tmp_path / "state" / "audit.jsonl").mkdir()
+    page = await at.answer(url, "approve", NAMES)
+
+    assert (page.status_code, await at.status()) == (500, Status.WAITING)
+    assert "Your decision may not be recorded, and nothing is sent without one." in text_of(page)
+
+
 async def test_the_exact_names_approve_a_deletion(at: Office) -> None:
     page = await at.answer(await at.wait_for(deletion()), "approve", NAMES)
 

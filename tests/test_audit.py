@@ -231,8 +231,14 @@ async def test_a_log_that_is_torn_twice_at_one_place_goes_on(tmp_path: Path) -> 
     assert verify(tmp_path) == good(tmp_path, 2, (Place(FILE_NAME, 2),))
 
 
+def left_behind(path: Path, content: bytes) -> None:
+    """A file as a process of ours leaves it when it dies."""
+    path.touch(0o600)
+    path.write_bytes(content)
+
+
 async def test_a_log_of_one_torn_line_goes_on(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b'{"seq":1,"ti')
+    left_behind(tmp_path / FILE_NAME, b'{"seq":1,"ti')
     await fill(tmp_path, 1)
 
     assert verify(tmp_path) == good(tmp_path, 1, (Place(FILE_NAME, 1),))
@@ -302,7 +308,7 @@ async def test_a_crash_during_rotation_loses_nothing(tmp_path: Path, left: bytes
     newest = tmp_path / FILE_NAME
     newest.rename(tmp_path / "audit-000000001-000000003.jsonl")
     if left is not None:
-        newest.write_bytes(left)
+        left_behind(newest, left)
     torn = (Place(FILE_NAME, 1),) if left else ()
 
     assert verify(tmp_path) == good(tmp_path, 3, torn)
@@ -502,8 +508,24 @@ async def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, facts:
     assert files(tmp_path) == []
 
 
+@posix_only
+@pytest.mark.parametrize(("name", "right"), [(".", 700), (FILE_NAME, 600)])
+async def test_a_log_that_others_can_use_is_refused_and_left_as_it_is(tmp_path: Path, name: str, right: int) -> None:
+    path = tmp_path / "state" / FILE_NAME
+    await AuditLog(path, Clock()).append("planned", "plan-1")
+    before = path.read_bytes()
+    loose = path.parent / name
+    loose.chmod(0o777)
+    with pytest.raises(AuditFailed) as failed:
+        await AuditLog(path, Clock()).append("approved", "plan-1")
+
+    assert f"(others can use {loose}, its mode is 0777; if they should not, chmod {right} it)" in failed.value.happened
+    assert (path.read_bytes(), stat.S_IMODE(loose.stat().st_mode)) == (before, 0o777)
+
+
 def a_folder(path: Path) -> None:
-    path.mkdir(parents=True)
+    path.parent.mkdir(0o700)
+    path.mkdir()
 
 
 def a_file_as_folder(path: Path) -> None:
@@ -511,7 +533,7 @@ def a_file_as_folder(path: Path) -> None:
 
 
 def a_pipe(path: Path) -> None:
-    path.parent.mkdir()
+    path.parent.mkdir(0o700)
     os.mkfifo(path)
 
 

@@ -1,10 +1,15 @@
 """Whatever the network or the service does to a change: one request on the wire, and words that match what happened."""
 
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
+from aimlops_server.audit import Reader
+from aimlops_server.guard.ledger import Entry, Ledger
 from aimlops_server.sandbox.app import Sandbox
 from aimlops_server.sandbox.faults import Fault, FaultKind
 from aimlops_server.sandbox.seed import DEPLOYED_RELEASE_ID, DEPLOYED_RELEASE_NAME
@@ -169,6 +174,40 @@ async def test_an_unknown_outcome_holds_the_next_change_back_until_it_is_settled
     assert (len(person.asked), len(sandbox.changes)) == ((1, 1) if happened else (2, 2))
     outcome = "committed (confirmed by reading back)" if happened else "committed"
     assert again.structured_content["outcome"] == outcome
+
+
+async def test_a_change_that_another_process_starts_during_the_look_is_not_taken_for_the_lost_one(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    """What the look showed may be the other's work, so nothing is recorded of it."""
+    update, yes = CHANGES["update_platform"]
+    elsewhere = Ledger(tmp_path, clock)
+
+    class AnotherStarts(ReadsFailAfterwards):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            response = await super().handle_async_request(request)
+            if rows and not await elsewhere.get("other"):
+                await elsewhere.add(replace(rows[0], id="other", status="approved"))
+                assert await elsewhere.start("other", rows[0].digest)
+            return response
+
+    rows: list[Entry] = []
+    sandbox.faults.add(Fault(FaultKind.DROP_AFTER, "PUT"))
+    transport = AnotherStarts(sandbox)
+    async with (
+        aclosing(elsewhere),
+        session(sandbox, person=says(yes), clock=clock, transport=transport, state_dir=tmp_path) as client,
+    ):
+        await client.call_tool("update_platform", update)
+        sandbox.faults.clear()
+        rows += await elsewhere.latest()
+        held = await client.call_tool("update_platform", update)
+        now = {row.id: row.status for row in await elsewhere.latest()}
+
+    assert "still unknown (a later change of the same hides what became of it)" in text_of(held)
+    assert now == {rows[0].id: "unknown", "other": "started"}
+    assert [found.line.event for found in Reader(tmp_path) if found.line][-1] == "settled"  # as unknown, the first time
+    assert len(sandbox.changes) == 1
 
 
 async def test_a_repeated_create_gets_the_platform_that_its_lost_request_made(sandbox: Sandbox, clock: Clock) -> None:

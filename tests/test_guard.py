@@ -2,7 +2,10 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -302,6 +305,108 @@ async def test_two_calls_at_once_with_one_platform_delete_it_once(sandbox: Sandb
 
     assert sorted(bool(result.is_error) for result in results) == [False, True]
     assert len(sandbox.changes) == 1
+
+
+@pytest.mark.parametrize("when", ["before the last look", "during the last look"])
+async def test_two_approved_changes_of_one_platform_never_overlap(
+    sandbox: Sandbox, clock: Clock, era: str, tmp_path: Path, when: str
+) -> None:
+    """Two server processes, a plan each, both approved: while one is out, the other is held back and says why."""
+    out, told = anyio.Event(), anyio.Event()
+    both_asked = anyio.Event()
+    looks = 0
+
+    class Holds(SandboxTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            if request.method != "GET":
+                out.set()
+                await told.wait()
+            return await super().handle_async_request(request)
+
+    class WaitsInTheLook(SandboxTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            nonlocal looks
+            looks += 1
+            if looks == 2 and when == "during the last look":
+                both_asked.set()
+                await out.wait()
+            return await super().handle_async_request(request)
+
+    async def first_says_yes(_: ElicitRequestFormParams) -> ElicitResult:
+        await both_asked.wait()
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    async def second_says_yes(_: ElicitRequestFormParams) -> ElicitResult:
+        if when == "before the last look":
+            both_asked.set()
+            await out.wait()
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    results: list[CallToolResult] = []
+    held = CallToolResult(content=[])
+    with anyio.fail_after(10):
+        async with (
+            session(
+                sandbox, era, Person(first_says_yes), clock=clock, transport=Holds(sandbox), state_dir=tmp_path
+            ) as one,
+            session(
+                sandbox,
+                era,
+                Person(second_says_yes),
+                clock=clock,
+                transport=WaitsInTheLook(sandbox),
+                state_dir=tmp_path,
+            ) as two,
+            anyio.create_task_group() as group,
+        ):
+
+            async def call_first() -> None:
+                results.append(await one.call_tool("update_platform", UPDATE))
+                out.set()  # even if it was held back itself
+
+            group.start_soon(call_first)
+            held = await two.call_tool("update_platform", UPDATE)
+            told.set()
+
+    (sent,) = results
+    plan_id = sent.structured_content["plan_id"]
+    assert text_of(held) == (
+        f"update_platform was not sent. Plan {plan_id}, another change of the same, is being sent right now.\n"
+        "Changed: nothing was changed.\n"
+        "Next: wait, look at its result, and call again if the user still wants this"
+    )
+    assert [change.method for change in sandbox.changes] == ["PUT"]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answer lost"])
+async def test_what_was_sent_is_told_though_the_ledger_breaks_meanwhile(
+    sandbox: Sandbox, clock: Clock, era: str, tmp_path: Path, lost: bool
+) -> None:
+    """Never "was not sent"; the row goes on saying "started", and the next start looks."""
+
+    class Breaks(SandboxTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            try:
+                return await super().handle_async_request(request)
+            finally:
+                if request.method != "GET":
+                    with closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as db:
+                        db.execute("ALTER TABLE plans RENAME TO moved")
+
+    if lost:
+        sandbox.faults.add(Fault(FaultKind.DROP_AFTER, "PUT"))
+    transport = Breaks(sandbox)
+    async with session(sandbox, era, agrees(), clock=clock, transport=transport, state_dir=tmp_path) as client:
+        result = await client.call_tool("update_platform", UPDATE)
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as db:
+        assert db.execute("SELECT status FROM moved").fetchall() == [("started",)]
+
+    if lost:
+        assert "What became of it cannot be recorded." in text_of(result)
+        assert "Changed: unknown" in text_of(result)
+    else:
+        assert result.structured_content["outcome"] == "committed"
+    assert bool(result.is_error) is lost
 
 
 class Rounds:

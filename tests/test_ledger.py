@@ -5,12 +5,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
-from aimlops_server.guard.ledger import Entry, Ledger, LedgerUnavailable, Status
+from aimlops_server.guard.ledger import KEPT_S, Entry, Ledger, LedgerUnavailable, Status
 
 from tests.world import Clock
 
@@ -147,6 +148,43 @@ async def test_unsettled_changes_are_those_of_this_account_and_target(ledger: Le
     assert await ledger.unsettled("https://x", "a", "t1") == []
 
 
+async def start(ledger: Ledger, entry: Entry) -> bool:
+    """A change that a person approved leaves."""
+    await ledger.add(entry)
+    await ledger.decide(entry.id, approve=True, by="form")
+    return await ledger.start(entry.id, entry.digest)
+
+
+async def test_no_change_starts_while_another_of_the_same_is_started(ledger: Ledger) -> None:
+    """In whatever process, and even if that one is dead; of another target, account or endpoint it does."""
+    assert await start(ledger, ENTRY)
+    assert not await start(ledger, replace(ENTRY, id="second"))
+    for number, other in enumerate(({"target": "platform 2"}, {"account": "b"}, {"endpoint": "https://y"})):
+        assert await start(ledger, replace(ENTRY, id=str(number), **other))
+    await ledger.finish(ENTRY.id, Status.UNKNOWN, "lost")
+
+    assert await ledger.start("second", ENTRY.digest)  # whether an unknown one is at rest, the guard has looked
+
+
+async def test_a_later_change_of_the_same_hides_what_became_of_an_unknown_one(ledger: Ledger, clock: Clock) -> None:
+    """Even if the clock was set back in between. Of another target, account or endpoint it hides nothing."""
+    await start(ledger, ENTRY)
+    await ledger.finish(ENTRY.id, Status.UNKNOWN, "lost")
+    for number, other in enumerate(({"target": "platform 2"}, {"account": "b"}, {"endpoint": "https://y"})):
+        assert await start(ledger, replace(ENTRY, id=str(number), **other))
+    assert [row.id for row in await ledger.unsettled(ENTRY.endpoint, ENTRY.account, ENTRY.target)] == [ENTRY.id]
+    clock.now_s -= 3600
+    assert await start(ledger, replace(ENTRY, id="later"))
+
+    assert not await ledger.settle(ENTRY.id, Status.COMMITTED, "the later one's work")
+    row = await ledger.get(ENTRY.id)
+    assert row
+    assert (row.status, row.observed) == ("unknown", "lost")
+    assert await ledger.settle("later", Status.COMMITTED, "seen")
+    assert not await ledger.settle("later", Status.ABSENT, "a known outcome is final")
+    assert await ledger.unsettled(ENTRY.endpoint, ENTRY.account, ENTRY.target) == []
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such mode bits")
 async def test_nobody_else_can_read_or_write_the_ledger(ledger: Ledger, tmp_path: Path) -> None:
     await ledger.add(ENTRY)
@@ -154,6 +192,59 @@ async def test_nobody_else_can_read_or_write_the_ledger(ledger: Ledger, tmp_path
 
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
     assert {name: mode & 0o077 for name, mode in modes.items()} == dict.fromkeys(modes, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such mode bits")
+@pytest.mark.parametrize("name", [".", "processes", "ledger.sqlite3"])
+async def test_a_ledger_that_others_can_use_is_refused_and_left_as_it_is(
+    tmp_path: Path, clock: Clock, name: str
+) -> None:
+    state = tmp_path / "state"
+    async with aclosing(Ledger(state, clock)) as ledger:
+        await ledger.add(ENTRY)
+    (state / name).chmod(0o755)
+    async with aclosing(Ledger(state, clock)) as ledger:
+        with pytest.raises(LedgerUnavailable) as refused:
+            await ledger.latest()
+
+    right = 600 if name == "ledger.sqlite3" else 700
+    assert f"(others can use {state / name}, its mode is 0755; if they should not, chmod {right} it)" in str(
+        refused.value
+    )
+    assert stat.S_IMODE((state / name).stat().st_mode) == 0o755
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a directory away")
+async def test_a_directory_of_another_user_is_refused(tmp_path: Path, clock: Clock) -> None:
+    state = tmp_path / "state"
+    state.mkdir(0o700)
+    os.chown(state, 12345, -1)
+    with pytest.raises(LedgerUnavailable, match="belongs to another user; choose another directory"):
+        await Ledger(state, clock).latest()
+
+
+async def test_what_ended_long_ago_is_removed_and_what_is_not_settled_never(tmp_path: Path, clock: Clock) -> None:
+    """Nor what hides an unknown outcome: without it a look would take the later change's work for it."""
+    old = {"created_s": clock() - KEPT_S - 601, "expires_s": clock() - KEPT_S - 1}
+    ended = {"started_s": old["created_s"], "ended_s": old["created_s"]}
+    rows = [
+        replace(ENTRY, id="never approved", target="1", **old),
+        replace(ENTRY, id="denied", target="2", status="denied", **old),
+        replace(ENTRY, id="approved, never sent", target="3", status="approved", **old),
+        replace(ENTRY, id="committed", target="4", status="committed", **old, **ended),
+        replace(ENTRY, id="settled later", target="5", status="absent", **old, **{**ended, "ended_s": clock() - 1}),
+        replace(ENTRY, id="started", target="6", status="started", **old, **ended),
+        replace(ENTRY, id="unknown", target="7", status="unknown", **old, **ended),
+        replace(ENTRY, id="hides the unknown one", target="7", status="committed", **old, **ended),
+        replace(ENTRY, id="new", target="8"),
+    ]
+    async with aclosing(Ledger(tmp_path, clock)) as ledger:
+        for row in rows:
+            await ledger.add(row)
+    async with aclosing(Ledger(tmp_path, clock)) as ledger:
+        left = {row.id for row in await ledger.latest()}
+
+    assert left == {"settled later", "started", "unknown", "hides the unknown one", "new"}
 
 
 async def test_a_ledger_that_cannot_be_opened_says_so(tmp_path: Path, clock: Clock) -> None:

@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,9 @@ import anyio
 import anyio.abc
 import httpx2
 import pytest
-from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY
+from aimlops_server.guard.ledger import Ledger
+from aimlops_server.sandbox.app import ACCESS_KEY, SECRET_KEY, Sandbox
+from aimlops_server.sandbox.faults import Fault, FaultKind
 from aimlops_server.sandbox.seed import (
     DEPLOYED_RELEASE_ID,
     DEPLOYED_RELEASE_NAME,
@@ -26,6 +29,7 @@ from aimlops_server.sandbox.seed import (
     KOREAN_RELEASE_NAME,
     SEEDED_PLATFORMS,
 )
+from aimlops_server.serving import SHUTDOWN_S
 from aimlops_tools import OPERATIONS
 from aimlops_tools.procedure import PROCEDURES
 from anyio.streams.buffered import BufferedByteReceiveStream
@@ -33,6 +37,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import CallToolResult
 
+from tests.test_killed import listening as over_http
 from tests.world import ERAS, Person, create_arguments, declines, says, text_of
 
 pytestmark = pytest.mark.anyio
@@ -497,6 +502,91 @@ def test_signal_ends_http_in_time_with_an_open_question(name: str) -> None:
             returncode = process.wait(END_LIMIT_S)
 
     assert as_a_shell_shows(returncode) == 128 + number
+
+
+UPDATE: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": 3,
+    "method": "tools/call",
+    "params": {
+        "name": "update_platform",
+        "arguments": {"release_id": DEPLOYED_RELEASE_ID, "ai_ml_ops_platform_endpoint_type": "Public"},
+    },
+}
+
+
+def yes_to(question: dict[str, Any]) -> dict[str, Any]:
+    assert question["method"] == "elicitation/create"
+    return {"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"confirm": True}}}
+
+
+async def rows() -> list[tuple[str, str | None]]:
+    async with aclosing(Ledger(Path(os.environ["SCP_MCP_STATE_DIR"]), lambda: 0.0)) as ledger:
+        return [(row.status, row.observed) for row in await ledger.latest()]
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    ("transport", "name", "twice"),
+    [("stdio", "SIGTERM", False), ("stdio", "SIGINT", True), ("http", "SIGINT", False), ("http", "SIGTERM", True)],
+)
+async def test_a_signal_while_a_change_is_out_ends_it_once_the_outcome_is_on_record(
+    transport: str, name: str, twice: bool
+) -> None:
+    """The answer takes longer than the process has for ending; a second signal does not wait for it."""
+    number = signal.Signals[name]
+    sandbox = Sandbox(clock_s=time.time)
+    sandbox.faults.add(Fault(FaultKind.SLOW, "PUT", delay_s=30 if twice else SHUTDOWN_S + 0.3))
+    with anyio.fail_after(LIMIT_S):
+        async with over_http(sandbox) as url:
+            keys = {"SCP_ACCESS_KEY": ACCESS_KEY, "SCP_SECRET_KEY": SECRET_KEY, "SCP_ENDPOINT": url}
+            async with asked_over(transport, keys) as process:
+                while not sandbox.changes:
+                    await anyio.lowlevel.checkpoint()
+                process.send_signal(number)
+                if twice:
+                    await said(process, "a second signal ends this at once")
+                    process.send_signal(number)
+                returncode = await process.wait()
+
+    assert as_a_shell_shows(returncode) == 128 + number
+    assert await rows() == [("started", None) if twice else ("committed", "accepted")]
+    assert len(sandbox.changes) == 1
+
+
+async def said(process: anyio.abc.Process, text: str) -> str:
+    """The line of stderr that holds `text`."""
+    assert process.stderr
+    lines = BufferedByteReceiveStream(process.stderr)
+    while text not in (line := (await lines.receive_until(b"\n", 65536)).decode()):
+        pass
+    return line
+
+
+@asynccontextmanager
+async def asked_over(transport: str, keys: dict[str, str]) -> AsyncGenerator[anyio.abc.Process]:
+    """A server whose user was asked about an update over stdio or HTTP, and said yes."""
+    if transport == "stdio":
+        async with stdio(**keys) as server:
+            await server.send(INITIALIZE, INITIALIZED)
+            await server.receive()
+            await server.send(UPDATE)
+            await server.send(yes_to(await server.receive()))
+            yield server.process
+        return
+    async with (
+        stdio("--transport", "http", "--port", "0", **keys) as server,
+        httpx2.AsyncClient(headers=HTTP_HEADERS, timeout=LIMIT_S, trust_env=False) as http,
+    ):
+        url = address_in(await said(server.process, "serving MCP at"))
+        http.headers["Mcp-Session-Id"] = (await http.post(url, json=INITIALIZE)).headers["Mcp-Session-Id"]
+        await http.post(url, json=INITIALIZED)
+        async with http.stream("POST", url, json=UPDATE) as answer:
+            async for line in answer.aiter_lines():
+                if "elicitation/create" in line:
+                    await http.post(url, json=yes_to(json.loads(line.removeprefix("data: "))))
+                    break
+            yield server.process
 
 
 @needs_signals

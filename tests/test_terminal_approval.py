@@ -236,6 +236,18 @@ async def test_wrong_names_leave_the_plan_waiting(tmp_path: Path, clock: Clock) 
 
 
 @needs_pty
+async def test_a_yes_that_cannot_be_recorded_is_told_and_does_not_count(tmp_path: Path, clock: Clock) -> None:
+    async with room(tmp_path, clock) as at:
+        await at.ledger.add(entry_of(creation(), "plan-1", clock()))
+        (tmp_path / "audit.jsonl").mkdir()
+
+        code, screen = await at.decide("plan-1", (CHOICE, "approve\n"))
+
+        assert (code, await at.status()) == (1, (Status.WAITING, None))
+        assert screen.count("Not approved. The change could not be recorded in ") == 1
+
+
+@needs_pty
 async def test_a_denied_plan_is_denied(tmp_path: Path, clock: Clock) -> None:
     async with room(tmp_path, clock) as at:
         await at.ledger.add(entry_of(deletion(), "plan-1", clock()))

@@ -50,8 +50,12 @@ def _serve(options: argparse.Namespace) -> int:
     async def run() -> None:
         from aimlops_server import app
 
-        server = app.sandbox_server(settings, speed=options.speed) if options.sandbox else app.build_server(settings)
-        await app.serve(server, options.transport, options.host, options.port)
+        in_flight = app.InFlight()
+        if options.sandbox:
+            server = app.sandbox_server(settings, speed=options.speed, in_flight=in_flight)
+        else:
+            server = app.build_server(settings, in_flight=in_flight)
+        await app.serve(server, options.transport, options.host, options.port, in_flight)
 
     return _anyio(run)
 

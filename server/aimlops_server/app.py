@@ -56,6 +56,7 @@ from aimlops_server.guard.guard import SETTLE_WAITS_S, Guard
 from aimlops_server.guard.ledger import FILE_NAME as LEDGER_FILE
 from aimlops_server.guard.ledger import Ledger
 from aimlops_server.guard.planning import Planner
+from aimlops_server.in_flight import InFlight
 from aimlops_server.procedures.run import Procedures
 from aimlops_server.procedures.setup import check_setup
 from aimlops_server.prompts import get_prompt, list_prompts
@@ -105,8 +106,12 @@ def build_server(
     settle_waits_s: Sequence[float] = SETTLE_WAITS_S,
     open_browser: Callable[[str], bool] = open_browser,
     poll_sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    in_flight: InFlight | None = None,
 ) -> Server[Parts]:
-    """The MCP server. Nothing is sent until the first call; `transport` replaces the network."""
+    """The MCP server. Nothing is sent until the first call; `transport` replaces the network.
+
+    `in_flight` is told of each change that is out; give the same one to `serve`.
+    """
     if settings.api_version == "1.0":
         log.warning("SCP_API_VERSION=1.0 is deprecated by the vendor; 1.1 takes the same requests")
     offered = offered_tools(read_only=settings.read_only)
@@ -130,6 +135,7 @@ def build_server(
                 vault=vault,
                 clock_s=clock_s,
                 ttl_s=settings.plan_ttl_s,
+                in_flight=in_flight or InFlight(),
                 settle_waits_s=settle_waits_s,
             )
 
@@ -239,10 +245,10 @@ def _asker() -> str:
         return "unknown user"
 
 
-def sandbox_server(settings: Settings, *, speed: float) -> Server[Parts]:
+def sandbox_server(settings: Settings, *, speed: float, in_flight: InFlight | None = None) -> Server[Parts]:
     """The server with the sandbox inside it: no keys, no network. `speed` is how much faster its platforms live."""
     settings, transport = _in_sandbox(settings, speed)
-    return build_server(settings, transport=transport)
+    return build_server(settings, transport=transport, in_flight=in_flight)
 
 
 async def check(settings: Settings, out: TextIO, *, sandbox_speed: float | None) -> int:
@@ -311,9 +317,16 @@ def _sandbox(speed: float, profile: Literal["live", "reference"]) -> "Sandbox":
     )
 
 
-async def serve(server: Server[Parts], transport: Literal["stdio", "http"], host: str, port: int) -> None:
-    """Carry the server until its client or a signal ends it."""
+async def serve(
+    server: Server[Parts],
+    transport: Literal["stdio", "http"],
+    host: str,
+    port: int,
+    in_flight: InFlight | None = None,
+) -> None:
+    """Carry the server until its client or a signal ends it; a change that is `in_flight` by then is waited for."""
+    in_flight = in_flight or InFlight()
     if transport == "stdio":
-        await serve_stdio(server)
+        await serve_stdio(server, in_flight)
     else:
-        await serve_http(server, host, port, lambda url: log.info("serving MCP at %s", url))
+        await serve_http(server, host, port, in_flight, lambda url: log.info("serving MCP at %s", url))

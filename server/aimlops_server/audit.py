@@ -41,6 +41,7 @@ import filelock
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from aimlops_server.errors import ConfigurationError, NotSent
+from aimlops_server.private import make_private_directory, require_private
 
 log = logging.getLogger(__name__)
 
@@ -177,9 +178,11 @@ class AuditLog:
             ) from None
 
     def _append(self, event: str, plan_id: str, facts: Mapping[str, JsonValue], now_s: float) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(self._path.parent)
         with _lock(self._path.parent, self._lock_timeout_s):
-            tail = self._make_room(_tail(self._path))
+            tail = _tail(self._path)
+            require_private(self._path)
+            tail = self._make_room(tail)
             last = tail.line or _last_rotated_line(self._path.parent)
             record: dict[str, JsonValue] = {
                 "seq": last.seq + 1 if last else 1,

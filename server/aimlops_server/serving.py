@@ -16,18 +16,24 @@ from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 
 from aimlops_server.errors import ConfigurationError
+from aimlops_server.in_flight import InFlight
 from aimlops_server.settings import LOOPBACK_HOSTS
 
-# What is open gets this long after a signal: a question to the user would hold the process until they answer.
+log = logging.getLogger(__name__)
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+
+# What is open gets this long after a signal: a question to the user would hold the process until they answer. A change
+# that is out gets until its outcome is recorded, or until a second signal: then the next start looks.
 SHUTDOWN_S = 1
 
 
-async def serve_stdio(server: Server[Any]) -> None:
+async def serve_stdio(server: Server[Any], in_flight: InFlight) -> None:
     """Serve one client until it closes stdin, or until a signal."""
     cleaned_up = anyio.Event()
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":  # there, closing stdin is the way to end it
-            group.start_soon(_end_on_signal, group.cancel_scope, cleaned_up)
+            group.start_soon(_end_on_signal, group.cancel_scope, cleaned_up, in_flight)
         async with stdio_server() as (read, write):
             try:
                 await server.run(read, write, server.create_initialization_options())
@@ -36,17 +42,29 @@ async def serve_stdio(server: Server[Any]) -> None:
         group.cancel_scope.cancel()
 
 
-async def _end_on_signal(scope: anyio.CancelScope, cleaned_up: anyio.Event) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for received in signals:
-            scope.cancel()
-            # The SDK's reader thread blocks on stdin and cannot be cancelled: after the clean-up, leave without it.
-            with anyio.move_on_after(SHUTDOWN_S, shield=True):
-                await cleaned_up.wait()
-            os._exit(128 + received)
+async def _end_on_signal(scope: anyio.CancelScope, cleaned_up: anyio.Event, in_flight: InFlight) -> None:
+    with anyio.open_signal_receiver(*_ENDING) as signals:
+        received = await anext(signals)
+    for each in _ENDING:
+        signal.signal(each, signal.SIG_DFL)  # the next one ends the process at once
+    scope.cancel()
+    with anyio.CancelScope(shield=True):
+        # The SDK's reader thread blocks on stdin and cannot be cancelled: after the clean-up, leave without it.
+        with anyio.move_on_after(SHUTDOWN_S):
+            await cleaned_up.wait()
+        await _landed(in_flight)
+    os._exit(128 + received)
 
 
-async def serve_http(server: Server[Any], host: str, port: int, ready: Callable[[str], None]) -> None:
+async def _landed(in_flight: InFlight) -> None:
+    if in_flight.any:
+        log.warning("a change is out: waiting for its answer, to record it; a second signal ends this at once")
+    await in_flight.none()
+
+
+async def serve_http(
+    server: Server[Any], host: str, port: int, in_flight: InFlight, ready: Callable[[str], None]
+) -> None:
     """Serve Streamable HTTP at /mcp on a loopback address; port 0 lets the system choose.
 
     Raises:
@@ -74,20 +92,26 @@ async def serve_http(server: Server[Any], host: str, port: int, ready: Callable[
     )
     config = uvicorn.Config(app, log_level=logging.WARNING)
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
-    await _HttpServer(config).serve(sockets=[listener])
+    await _HttpServer(config, in_flight).serve(sockets=[listener])
 
 
 class _HttpServer(uvicorn.Server):
     """uvicorn's server, whose end has a limit: the SDK's clean-up of a session with an open question took 6 s."""
 
-    ended_by = 0
+    def __init__(self, config: uvicorn.Config, in_flight: InFlight) -> None:
+        super().__init__(config)
+        self._in_flight = in_flight
+        self._ended_by = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.ended_by = sig
+        if self._ended_by:
+            os._exit(128 + sig)
+        self._ended_by = sig
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         with anyio.move_on_after(SHUTDOWN_S) as limit:
             await super().shutdown(sockets)
+        await _landed(self._in_flight)
         if limit.cancelled_caught:
-            os._exit(128 + self.ended_by)
+            os._exit(128 + self._ended_by)

@@ -14,6 +14,22 @@ from aimlops_server.vault import Vault
 MIN_PASSWORD_CHARS = 1
 
 
+async def record_yes(ledger: Ledger, audit: AuditLog, entry: Entry, by: str) -> bool:
+    """A person's yes, on record before it counts. False: it came too late, and then that is on record, too.
+
+    Raises:
+        AuditFailed: it could not be recorded, so the plan goes on waiting.
+    """
+    facts = {"tool": entry.tool, "target": entry.target, "asker": entry.asker, "by": by}
+    if not await ledger.waits(entry.id):
+        return False
+    await audit.append("approved", entry.id, **facts)
+    counts = await ledger.decide(entry.id, approve=True, by=by)
+    if not counts:
+        await audit.append("void", entry.id, **facts, why="it was decided elsewhere, or expired, at the same moment")
+    return counts
+
+
 class Desk:
     """Takes decisions, for the ledger and the audit log."""
 
@@ -26,7 +42,8 @@ class Desk:
         """Record a person's yes.
 
         Raises:
-            NotSent: a name is wrong or a password missing (the plan goes on waiting), or it was too late.
+            NotSent: a name is wrong, a password missing, or it cannot be recorded (the plan goes on waiting); or it
+                was too late.
         """
         plan = Plan.from_json(entry.shown)
         for field, expected in plan.typed.items():
@@ -36,17 +53,21 @@ class Desk:
             if password is None or len(password.get_secret_value()) < MIN_PASSWORD_CHARS:
                 raise NotSent("The first user's password is missing.", "type it twice")
             self._vault.keep_typed(entry.id, password)
-        if not await self.ledger.decide(entry.id, approve=True, by=by):
-            self._vault.take_typed(entry.id)
+        counts = False
+        try:
+            counts = await record_yes(self.ledger, self._audit, entry, by)
+        finally:
+            if not counts:
+                self._vault.take_typed(entry.id)
+        if not counts:
             raise NotSent("This plan was decided already, or has expired.", "look at the list of plans")
-        await self._audit.append("approved", entry.id, tool=entry.tool, target=entry.target, by=by)
 
     async def deny(self, entry: Entry, by: str) -> None:
-        """Record a person's no.
+        """Record a person's no. It counts even if the audit log cannot be written.
 
         Raises:
-            NotSent: it was too late.
+            NotSent: it was too late, or is in the ledger alone.
         """
         if not await self.ledger.decide(entry.id, approve=False, by=by):
             raise NotSent("This plan was decided already, or has expired.", "look at the list of plans")
-        await self._audit.append("declined", entry.id, tool=entry.tool, target=entry.target, by=by)
+        await self._audit.append("declined", entry.id, tool=entry.tool, target=entry.target, asker=entry.asker, by=by)

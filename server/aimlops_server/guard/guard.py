@@ -21,12 +21,14 @@ from pydantic import JsonValue, SecretStr
 from aimlops_server.audit import AuditFailed, AuditLog
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, NotApplied, NotSent, OutcomeUnknown, UnknownState
-from aimlops_server.guard.ledger import Entry, Ledger, Status
+from aimlops_server.guard.desk import record_yes
+from aimlops_server.guard.ledger import Entry, Ledger, LedgerUnavailable, Status
 from aimlops_server.guard.outcome import DEPLOYED, Observed, Outcome, find_out, observe
 from aimlops_server.guard.plan import Plan
 from aimlops_server.guard.planning import TYPED_ON_PAGE, Planner, target_of
 from aimlops_server.guard.question import require_yes
 from aimlops_server.guard.undo import undo_create
+from aimlops_server.in_flight import InFlight
 from aimlops_server.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class Guard:
     vault: Vault
     clock_s: Callable[[], float]
     ttl_s: float
+    in_flight: InFlight
     settle_waits_s: Sequence[float] = SETTLE_WAITS_S
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     # Questions that are out in the stateless era, where the answer comes with a second call: a token each, taken once.
@@ -143,12 +146,12 @@ class Guard:
         where = self.planner.where(operation)
         for entry in await self.ledger.unsettled(where.endpoint, where.account, target_of(operation)):
             if await self.ledger.in_flight(entry):
-                raise NotSent(f"Plan {entry.id} for the same is being sent right now.", "wait, then look at the result")
+                raise _being_sent(entry)
             outcome = await self.settle(entry)
             live = outcome.observed.platform
             # A platform at rest is not being changed by it any more: the next plan shows what it is now.
             at_rest = live is not None and live.release_state.upper() == DEPLOYED
-            if outcome.status is Status.UNKNOWN and not at_rest and await self.ledger.is_latest_of_target(entry):
+            if outcome.status is Status.UNKNOWN and not at_rest:
                 raise NotSent(
                     f"The outcome of plan {entry.id}, an earlier change of the same, is still unknown "
                     f"({outcome.observed.words}).",
@@ -171,14 +174,20 @@ class Guard:
 
     async def settle(self, entry: Entry) -> Outcome:
         """Find out what became of a change whose process died or whose answer was lost, and record it."""
-        if not await self.ledger.is_latest_of_target(entry):
-            return Outcome(Status.UNKNOWN, Observed("a later change of the same hides what became of it"))
+        if entry.status == Status.STARTED:
+            await self.ledger.finish(entry.id, Status.UNKNOWN, "its process ended before the answer came")
+            await self._note("found_unknown", entry)
+            log.warning("plan %s (%s) was sent by a process that died; its outcome is unknown", entry.id, entry.tool)
         plan = Plan.from_json(entry.shown)
         operation = OPERATIONS[entry.tool].validate_arguments(json.loads(entry.arguments))
         outcome = await find_out(self.api, operation, plan.live, self.settle_waits_s, self.sleep)
-        await self.ledger.finish(entry.id, outcome.status, outcome.observed.words)
-        await self._note("settled", entry, outcome=outcome.status, observed=outcome.observed.words)
-        return outcome
+        if await self.ledger.settle(entry.id, outcome.status, outcome.observed.words):
+            await self._note("settled", entry, outcome=outcome.status, observed=outcome.observed.words)
+            return outcome
+        now = await self.ledger.get(entry.id)
+        if now is not None and now.status in {Status.COMMITTED, Status.ABSENT}:  # another process was faster
+            return Outcome(Status(now.status), outcome.observed)
+        return Outcome(Status.UNKNOWN, Observed("a later change of the same hides what became of it"))
 
     async def recover(self) -> None:
         """Report changes that a dead process left behind as unknown, and settle them."""
@@ -186,12 +195,6 @@ class Guard:
         for entry in await self.ledger.unsettled(where.endpoint, where.account):
             if await self.ledger.in_flight(entry):
                 continue
-            if entry.status == Status.STARTED:
-                await self.ledger.finish(entry.id, Status.UNKNOWN, "its process ended before the answer came")
-                await self._note("found_unknown", entry)
-                log.warning(
-                    "plan %s (%s) was sent by a process that died; its outcome is unknown", entry.id, entry.tool
-                )
             outcome = await self.settle(entry)
             log.warning("plan %s: %s (%s)", entry.id, outcome.status, outcome.observed.words)
 
@@ -230,9 +233,8 @@ class Guard:
             await self.ledger.decide(entry.id, approve=False, by="form")
             await self._note("declined", entry, by="form", how=no.happened)
             raise
-        if not await self.ledger.decide(entry.id, approve=True, by="form"):
+        if not await record_yes(self.ledger, self.audit, entry, "form"):
             raise NotSent(f"Plan {entry.id} was decided elsewhere, or has expired.", _START_OVER)
-        await self._record("approved", entry, by="form")
         return await self.execute(proposal)
 
     async def shown(self, proposal: Proposal, where: str) -> None:
@@ -268,18 +270,26 @@ class Guard:
         """
         entry, operation = proposal.entry, proposal.operation
         async with self._one_at_a_time:
+            if done := await self._settle_earlier(operation):
+                return done
             plan = await self.planner.plan(operation)
             if plan.digest != entry.digest:
                 await self._note("void", entry, why="what was shown has changed")
                 raise NotSent("Something changed while the user was being asked, so their yes is void.", _START_OVER)
             sent, values = await self._with_secrets(entry, plan, operation)
-            if not await self.ledger.start(entry.id, entry.digest):
-                raise NotSent(f"The approval of plan {entry.id} was already used, or has expired.", _START_OVER)
             # From here the change is followed to its end even if the caller gives up: the HTTP limits bound it.
             done: Done | None = None
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), self.in_flight.one():
+                if not await self.ledger.start(entry.id, entry.digest):
+                    raise await self._not_started(entry)
                 done = await self._send(entry, plan, sent, values)
         return done or Done(entry.id, Observed("it was sent"))
+
+    async def _not_started(self, entry: Entry) -> NotSent:
+        for other in await self.ledger.unsettled(entry.endpoint, entry.account, entry.target):
+            if other.status == Status.STARTED and other.id != entry.id:
+                return _being_sent(other)
+        return NotSent(f"The approval of plan {entry.id} was already used, or has expired.", _START_OVER)
 
     async def _send(self, entry: Entry, plan: Plan, operation: Operation[Any], values: dict[str, SecretStr]) -> Done:
         try:
@@ -293,20 +303,22 @@ class Guard:
         except OutcomeUnknown as lost:
             return await self._answer_lost(entry, plan, operation, lost)
         except AimlopsError as error:
-            await self.ledger.finish(entry.id, Status.ABSENT, error.happened)
+            await self._conclude(entry, Status.ABSENT, error.happened)
             await self._note("refused", entry, happened=error.happened)
             raise
         request_id = answer.request_id if answer else None
-        await self.ledger.finish(entry.id, Status.COMMITTED, "accepted", request_id)
+        await self._conclude(entry, Status.COMMITTED, "accepted", request_id)
         await self._note("accepted", entry, request_id=request_id)
         observed = await observe(self.api, operation, answer)
         await self._note("read_back", entry, observed=observed.words)
         return Done(entry.id, observed, request_id, _undo(plan, operation, observed))
 
     async def _answer_lost(self, entry: Entry, plan: Plan, operation: Operation[Any], lost: OutcomeUnknown) -> Done:
-        await self.ledger.finish(entry.id, Status.UNKNOWN, lost.happened)
         await self._note("answer_lost", entry, happened=lost.happened)
-        outcome = await self.settle(entry)
+        try:
+            outcome = await self.settle(entry)  # until then its row says started, which holds others back
+        except LedgerUnavailable:
+            raise OutcomeUnknown(f"{lost.happened} What became of it cannot be recorded.", lost.next_step) from None
         seen = outcome.observed
         if outcome.status is Status.COMMITTED:
             return Done(entry.id, seen, None, _undo(plan, operation, seen), settled=True)
@@ -340,12 +352,26 @@ class Guard:
         """A step that must be on record before the next."""
         await self.audit.append(event, entry.id, tool=entry.tool, target=entry.target, asker=entry.asker, **facts)
 
+    async def _conclude(self, entry: Entry, outcome: Status, observed: str, request_id: str | None = None) -> None:
+        """What the answer said. A failure to record it must not hide it: the row stays started, and is looked into."""
+        try:
+            await self.ledger.finish(entry.id, outcome, observed, request_id)
+        except LedgerUnavailable as error:
+            log.error("plan %s: %s was not recorded: %s", entry.id, outcome, error.happened)  # noqa: TRY400 reason: no trace
+
     async def _note(self, event: str, entry: Entry, **facts: JsonValue) -> None:
         """A step that has happened: a failure to record it must not hide it."""
         try:
             await self._record(event, entry, **facts)
         except AuditFailed as error:
             log.error("plan %s: %s was not recorded: %s", entry.id, event, error.happened)  # noqa: TRY400 reason: no trace
+
+
+def _being_sent(entry: Entry) -> NotSent:
+    return NotSent(
+        f"Plan {entry.id}, another change of the same, is being sent right now.",
+        "wait, look at its result, and call again if the user still wants this",
+    )
 
 
 def _request(plan: Plan) -> dict[str, JsonValue]:

@@ -6,7 +6,8 @@ A plan's row moves one way only:
             ↘ denied
 
 `waiting` and `approved` rows end by themselves when they expire. Secrets never
-come here, only references to them. Knows no API, no client and no page.
+come here, only references to them. What ended 90 days ago is removed when a
+process opens the ledger. Knows no API, no client and no page.
 """
 
 import json
@@ -24,10 +25,12 @@ import anyio.to_thread
 import filelock
 
 from aimlops_server.errors import NotSent
+from aimlops_server.private import make_private_directory, require_private
 
 FILE_NAME = "ledger.sqlite3"
 OWNERS = "processes"
 BUSY_TIMEOUT_S = 10.0
+KEPT_S = 90 * 24 * 3600.0
 
 T = TypeVar("T")
 
@@ -96,6 +99,19 @@ CREATE TABLE IF NOT EXISTS plans ({", ".join(_COLUMNS)}, PRIMARY KEY (id));
 CREATE INDEX IF NOT EXISTS plans_by_request ON plans (request_digest);
 CREATE INDEX IF NOT EXISTS plans_by_status ON plans (status, target);
 """
+_SAME_TARGET = (
+    "other.endpoint = plans.endpoint AND other.account = plans.account AND other.target = plans.target "
+    "AND other.id <> plans.id"
+)
+_NO_OTHER_STARTED = f"NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.status = ?)"  # noqa: S608 reason: texts of this module
+_NOT_HIDDEN = f"NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.started_s > plans.started_s)"  # noqa: S608 reason: texts of this module
+# What ended long ago: the audit log still tells of it. Not what hides another's outcome, which would come to light.
+_FORGET = f"""
+DELETE FROM plans WHERE status NOT IN (?1, ?2) AND max(expires_s, coalesce(ended_s, 0)) < ?3
+AND NOT EXISTS (SELECT 1 FROM plans AS other WHERE {_SAME_TARGET} AND other.status IN (?1, ?2))
+"""  # noqa: S608 reason: texts of this module
+# Later than every other start of the same, even if the clock was set back: `settle` relies on that order.
+_STARTED_S = f"max(?, 0.001 + coalesce((SELECT max(started_s) FROM plans AS other WHERE {_SAME_TARGET}), 0))"  # noqa: S608 reason: texts of this module
 
 
 class Ledger:
@@ -130,19 +146,20 @@ class Ledger:
         return await self._select("request_digest = ?", (request_digest,), 20)
 
     async def unsettled(self, endpoint: str, account: str, target: str | None = None) -> list[Entry]:
-        """Changes whose request left (or was about to) and whose outcome is not known, on this account."""
-        where = "status IN (?, ?) AND endpoint = ? AND account = ?"
+        """Changes whose request left (or was about to) and whose outcome is not known, on this account.
+
+        Not those that a later change of the same hides for good.
+        """
+        where = f"(status = ? OR (status = ? AND {_NOT_HIDDEN})) AND endpoint = ? AND account = ?"
         values: tuple[Any, ...] = (Status.STARTED, Status.UNKNOWN, endpoint, account)
         if target is not None:
             where, values = f"{where} AND target = ?", (*values, target)
         return await self._select(where, values, 100)
 
-    async def is_latest_of_target(self, entry: Entry) -> bool:
-        """Whether no other change of the same was started since: then what is seen now can be this one's work."""
-        where = "endpoint = ? AND account = ? AND target = ? AND started_s IS NOT NULL"
-        started = await self._select(where, (entry.endpoint, entry.account, entry.target), 1000)
-        own_s = next((row.started_s for row in started if row.id == entry.id), None) or 0.0
-        return all((row.started_s or 0.0) < own_s for row in started if row.id != entry.id)
+    async def waits(self, plan_id: str) -> bool:
+        """Whether a plan waits for a decision."""
+        entry = await self.get(plan_id)
+        return entry is not None and entry.status_at(self._clock_s()) is Status.WAITING
 
     async def decide(self, plan_id: str, *, approve: bool, by: str) -> bool:
         """A person's decision on a waiting plan. False when it was too late: decided, used or expired."""
@@ -155,13 +172,16 @@ class Ledger:
         )
 
     async def start(self, plan_id: str, digest: str) -> bool:
-        """Use an approval up, in one statement: of all processes exactly one gets True, and once."""
+        """Use an approval up, in one statement: of all processes exactly one gets True, and once.
+
+        False too while another change of the same is started: a second one would act on a state that nobody was shown.
+        """
         now_s = self._clock_s()
         return await self._move(
-            "status = ?, started_s = ?, owner = ?",
+            f"status = ?, started_s = {_STARTED_S}, owner = ?",
             (Status.STARTED, now_s, self._owner),
-            "id = ? AND digest = ? AND status = ? AND expires_s > ?",
-            (plan_id, digest, Status.APPROVED, now_s),
+            f"id = ? AND digest = ? AND status = ? AND expires_s > ? AND {_NO_OTHER_STARTED}",
+            (plan_id, digest, Status.APPROVED, now_s, Status.STARTED),
         )
 
     async def finish(self, plan_id: str, outcome: Status, observed: str, request_id: str | None = None) -> bool:
@@ -170,6 +190,19 @@ class Ledger:
             "status = ?, ended_s = ?, observed = ?, request_id = coalesce(?, request_id)",
             (outcome, self._clock_s(), observed, request_id),
             "id = ? AND status IN (?, ?)",
+            (plan_id, Status.STARTED, Status.UNKNOWN),
+        )
+
+    async def settle(self, plan_id: str, outcome: Status, observed: str) -> bool:
+        """Record what reading showed of a change whose answer was lost. False: it was settled already, or is hidden.
+
+        A change of the same that started meanwhile, in any process, hides it: what was read may be that one's work.
+        So the look for one is part of the statement that records, and comes after the read.
+        """
+        return await self._move(
+            "status = ?, ended_s = ?, observed = ?",
+            (outcome, self._clock_s(), observed),
+            f"id = ? AND status IN (?, ?) AND {_NOT_HIDDEN}",
             (plan_id, Status.STARTED, Status.UNKNOWN),
         )
 
@@ -203,26 +236,28 @@ class Ledger:
             return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
         except (sqlite3.Error, OSError) as error:
             raise LedgerUnavailable(
-                f"The ledger in {self._directory} cannot be used ({error}), and a change that cannot be recorded is "
-                "not sent.",
+                f"The ledger in {self._directory} cannot be used ({_reason(error)}), and a change that cannot be "
+                "recorded is not sent.",
                 "tell the user; SCP_MCP_STATE_DIR names the directory",
             ) from None
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             owners = self._directory / OWNERS
-            # mkdir gives its mode to the last part alone.
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owners.mkdir(mode=0o700, exist_ok=True)
+            make_private_directory(self._directory)
+            make_private_directory(owners)
             path = self._directory / FILE_NAME
             # Created with its mode before SQLite sees it; its -wal and -shm files take the same mode.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            require_private(path)
             self._alive = _lock(owners / self._owner)
             self._alive.acquire(timeout=0)
             self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.executescript(_SCHEMA)
+            self._connection.execute(_FORGET, (Status.STARTED, Status.UNKNOWN, self._clock_s() - KEPT_S))
+            self._connection.commit()
         return self._connection
 
     def _close(self) -> None:
@@ -233,6 +268,10 @@ class Ledger:
             self._alive.release()
             (self._directory / OWNERS / self._owner).unlink(missing_ok=True)
             self._alive = None
+
+
+def _reason(error: sqlite3.Error | OSError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _lock(path: Path) -> filelock.FileLock:

@@ -15,6 +15,7 @@ from typing import TextIO
 
 import anyio.to_thread
 
+from aimlops_server.audit import AuditFailed
 from aimlops_server.errors import NotSent
 from aimlops_server.guard.desk import Desk
 from aimlops_server.guard.ledger import Entry, Ledger, Status
@@ -177,7 +178,7 @@ async def _decide(ledger: Ledger, desk: Desk, plan_id: str | None, clock_s: Call
     if answer != "approve":
         await talk.say("Nothing was decided; the plan goes on waiting.")
         return NOT_APPROVED
-    return await _approve(ledger, desk, entry, plan, clock_s, talk)
+    return await _approve(ledger, desk, entry, plan, talk)
 
 
 async def _choose(ledger: Ledger, clock_s: Callable[[], float], talk: _Talk) -> str | None:
@@ -201,17 +202,14 @@ async def _choose(ledger: Ledger, clock_s: Callable[[], float], talk: _Talk) -> 
     return None
 
 
-async def _approve(
-    ledger: Ledger, desk: Desk, entry: Entry, plan: Plan, clock_s: Callable[[], float], talk: _Talk
-) -> int:
+async def _approve(ledger: Ledger, desk: Desk, entry: Entry, plan: Plan, talk: _Talk) -> int:
     for _ in range(MAX_TRIES):
         typed = {field: await talk.ask(f"Type {LABELS[field]}: ") for field in plan.typed}
         try:
             await desk.approve(entry, typed, by="terminal")
         except NotSent as error:
             await talk.say(f"Not approved. {error.happened}")
-            now = await ledger.get(entry.id)
-            if now is None or now.status_at(clock_s()) is not Status.WAITING:
+            if isinstance(error, AuditFailed) or not await ledger.waits(entry.id):
                 return NOT_APPROVED
         else:
             await talk.say("Approved. The assistant goes on by itself; if it has stopped, ask it to call again.")
