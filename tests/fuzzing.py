@@ -5,7 +5,10 @@ from typing import Any, cast
 
 import jsonschema
 from aimlops_server.sandbox import seed
+from aimlops_tools import OPERATIONS
 from hypothesis import strategies as st
+
+from tests.examples import EXAMPLES
 
 JsonObject = dict[str, Any]
 
@@ -14,6 +17,10 @@ KNOWN: Mapping[str, list[object]] = {
     "release_id": [seed.DEPLOYED_RELEASE_ID, seed.CREATING_RELEASE_ID, seed.FAILED_RELEASE_ID],
     "cluster_id": [seed.DEPLOYED_CLUSTER_ID, seed.FREE_CLUSTER_ID, seed.CREATING_CLUSTER_ID],
     "image_id": [seed.ENTERPRISE_IMAGE_ID, seed.MINI_IMAGE_ID],
+}
+# One call of every operation that comes through all checks.
+EXAMPLE_CALLS: Mapping[str, JsonObject] = {
+    name: operation.validate_arguments(EXAMPLES[name]).to_wire() for name, operation in OPERATIONS.items()
 }
 
 # Half a character cannot be written as UTF-8; test_arguments.py covers it.
@@ -109,24 +116,29 @@ _KINDS: Mapping[str, Callable[[JsonObject, JsonObject | None], st.SearchStrategy
 }
 
 
+def spoiled_calls(calls: st.SearchStrategy[JsonObject]) -> st.SearchStrategy[JsonObject]:
+    """Calls with one place replaced, removed or added to; now and then such a call still fits."""
+    return calls.flatmap(_spoiled_object)
+
+
 @st.composite
-def spoiled(draw: st.DrawFn, value: Any) -> Any:
-    """The value with one place in it replaced, removed or added to; now and then it still fits."""
-    if isinstance(value, dict) and value and draw(st.integers(0, 9)):
-        given = cast("JsonObject", value)
-        name = draw(st.sampled_from(sorted(given)))
-        match draw(st.sampled_from(["inside", "inside", "removed", "added"])):
-            case "inside":
-                return {**given, name: draw(spoiled(given[name]))}
-            case "removed":
-                return {key: item for key, item in given.items() if key != name}
-            case _:
-                return {**given, draw(_TEXTS): draw(_ANYTHING)}
-    if isinstance(value, list) and value and draw(st.booleans()):
-        items = cast("list[Any]", value)
-        place = draw(st.integers(0, len(items) - 1))
-        return [*items[:place], draw(spoiled(items[place])), *items[place + 1 :]]
-    return draw(_ANYTHING)
+def _spoiled_object(draw: st.DrawFn, given: JsonObject) -> JsonObject:
+    name = draw(st.sampled_from(sorted(given) or [""]))
+    match draw(st.sampled_from(["replaced", "removed", "added"])) if given else "added":
+        case "replaced":
+            return {**given, name: draw(_spoiled(given[name]))}
+        case "removed":
+            return {key: item for key, item in given.items() if key != name}
+        case _:
+            return {**given, draw(_TEXTS): draw(_ANYTHING)}
+
+
+def _spoiled(value: object) -> st.SearchStrategy[Any]:
+    if isinstance(value, dict):
+        return _spoiled_object(cast("JsonObject", value)) | _ANYTHING
+    if isinstance(value, list):
+        return st.tuples(st.just(cast("list[Any]", value)), _ANYTHING).map(lambda parts: [*parts[0], parts[1]])
+    return _ANYTHING
 
 
 def as_read(value: object, schema: JsonObject) -> Any:
