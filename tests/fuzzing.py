@@ -141,15 +141,19 @@ def _spoiled(value: object) -> st.SearchStrategy[Any]:
     return _ANYTHING
 
 
-def as_read(value: object, schema: JsonObject) -> Any:
+def as_read(value: object, schema: JsonObject, root: JsonObject | None = None) -> Any:
     """The value without the declared fields that are empty: they are as good as absent."""
+    if "$ref" in schema and root is not None:
+        schema = _target(schema["$ref"], root)
+    if "anyOf" in schema:
+        return as_read(value, schema["anyOf"][0], root)
     if isinstance(value, list) and "items" in schema:
-        return [as_read(item, schema["items"]) for item in cast("list[Any]", value)]
+        return [as_read(item, schema["items"], root) for item in cast("list[Any]", value)]
     if not isinstance(value, dict):
         return cast("Any", value)
     declared = cast("JsonObject", schema.get("properties", {}))
     return {
-        name: as_read(item, declared.get(name, {}))
+        name: as_read(item, declared.get(name, {}), root)
         for name, item in cast("JsonObject", value).items()
         if name not in declared or item not in (None, "")
     }

@@ -85,7 +85,7 @@ class Call:
         query = urlencode({key: text for key, text in texts.items() if places[key] == "query"}, quote_via=quote)
         self.target = f"{path}?{query}" if query else path
         self.body = json.dumps(fields).encode() if "requestBody" in described else None
-        read = as_read(fields if self.body else {}, schema)
+        read = as_read(fields if self.body else {}, schema, DOCUMENT)
         read |= {key: as_typed(text, schema["properties"][key]) for key, text in texts.items()}
         self.fits = not errors_of(read, schema, DOCUMENT)
 

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import anyio
 import pytest
 from aimlops_server.sandbox.app import Sandbox
 from anyio.from_thread import start_blocking_portal
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
+from mcp import Client
+from mcp_types import CallToolResult
 
 from tests.fuzzing import EXAMPLE_CALLS, as_read, errors_of, fitting, spoiled_calls
 from tests.generate import tool_snapshots
@@ -16,6 +19,12 @@ from tests.world import ERAS, Clock, declines, session, text_of
 TOOLS = tool_snapshots()
 # By argument: what it always is. A wait would take its time.
 FIXED = {"timeout_s": 0}
+LIMIT_S = 10
+
+
+async def call(client: Client, name: str, arguments: dict[str, Any]) -> CallToolResult:
+    with anyio.fail_after(LIMIT_S):
+        return await client.call_tool(name, arguments)
 
 
 @pytest.mark.parametrize(
@@ -44,10 +53,10 @@ def test_no_call_crashes_changes_or_answers_off_its_schema(name: str, era: str, 
         @limits(max_examples=16, derandomize=True, database=None)
         @given(calls)
         def fuzz(arguments: dict[str, Any]) -> None:
-            given = arguments | fixed
+            sent = arguments | fixed
             # An internal error reaches the client as an exception.
-            result = portal.call(client.call_tool, name, given)
-            if errors_of(as_read(given, taken), taken):
+            result = portal.call(call, client, name, sent)
+            if errors_of(as_read(sent, taken), taken):
                 assert result.is_error
             if result.is_error:
                 assert text_of(result).startswith(f"{name} ")
