@@ -16,7 +16,7 @@ PACKAGE_VENV := $(VENV)/package
 PACKAGER := $(PACKAGE_VENV)/$(SCRIPTS)/python
 CLEAN_VENV := $(PACKAGE_VENV)/clean
 
-.PHONY: demo test lint types tests format docs package mcpb sbom conformance clients lock clean
+.PHONY: demo test lint types tests format docs openapi package mcpb sbom conformance clients lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/scp-aimlops-mcp demo
@@ -38,8 +38,12 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 # Writes the generated parts: the tables of the README and the snapshots of the tools.
-docs: $(INSTALLED)
+docs: $(INSTALLED) openapi
 	$(BIN)/python -m tests.generate
+
+# The API as an OpenAPI document, docs/openapi.json.
+openapi: $(INSTALLED)
+	$(BIN)/python -m tests.openapi
 
 # What the next two drive the server with comes from npm and PyPI into a folder that git ignores.
 PEERS := .peers

@@ -8,7 +8,7 @@ passes through here.
 import unicodedata
 from collections.abc import Iterable
 from html.parser import HTMLParser
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, JsonValue
 
@@ -105,4 +105,7 @@ def _to_object(value: object) -> object:
 Text = Annotated[str, BeforeValidator(_to_text)]
 HtmlText = Annotated[str, BeforeValidator(_to_html_text)]
 Object = Annotated[dict[str, JsonValue], BeforeValidator(plain_data)]
-ObjectOrNone = Annotated[dict[str, JsonValue] | None, BeforeValidator(_to_object)]
+ObjectOrNone = Annotated[
+    dict[str, JsonValue] | None,
+    BeforeValidator(_to_object, json_schema_input_type=dict[str, JsonValue] | Literal[""] | None),
+]
