@@ -7,7 +7,7 @@ from mcp.server.mcpserver import MCPServer
 from benchmarks.signed import client
 
 http = client()
-# The SDK's default writes a line of httpx2's for each call, in colours where rich is installed: half of the call's time.
+# The SDK's default shows httpx2's log line of each call, and where rich is installed that takes as long as the call.
 server = MCPServer("minimal", log_level="WARNING")
 
 

@@ -1,6 +1,6 @@
 """The processes of a benchmark: the upstream, and MCP servers that are driven over stdio as lines of JSON.
 
-No SDK on this side: a client's own time would hide what is measured. Linux only: CPU time and memory are read from /proc.
+No SDK on this side: a client's own time would hide what is measured. Linux only: CPU time and memory come from /proc.
 """
 
 import json
@@ -28,7 +28,10 @@ class Command:
 
 
 class Server:
-    """One MCP server over stdio, past its handshake. `start_s` and `start_cpu_s` are up to its first tools/list."""
+    """One MCP server over stdio, past its handshake. `start_s` and `start_cpu_s` are up to its first tools/list.
+
+    `tools` has the size of each tool in that.
+    """
 
     def __init__(self, command: Command) -> None:
         self.name = command.name
@@ -44,7 +47,7 @@ class Server:
         assert self._process.stdout  # noqa: S101 reason: tells the type
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._number = 0
-        capabilities = {"elicitation": {"form": {}}}
+        capabilities: dict[str, Any] = {"elicitation": {"form": {}}}
         about = {"name": "bench", "version": "1"}
         self._ask("initialize", {"protocolVersion": PROTOCOL, "capabilities": capabilities, "clientInfo": about})
         self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
@@ -53,8 +56,7 @@ class Server:
         self.start_s = time.perf_counter() - started_s
         self.start_cpu_s = self.cpu_s()
         tools: list[dict[str, Any]] = json.loads(line)["result"]["tools"]
-        self.tools = [tool["name"] for tool in tools]
-        self.tools_bytes = len(json.dumps(tools, ensure_ascii=False, separators=(",", ":")).encode())
+        self.tools = {tool["name"]: _size(tool) for tool in tools}
 
     def cpu_s(self) -> float:
         """The CPU time of the process so far, all threads."""
@@ -115,6 +117,10 @@ class Server:
         if not line:
             raise RuntimeError(f"{self.name} ended with {self._process.wait()}")
         return json.loads(line)
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _result(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""FastMCP's proxy of the twelve operations: python -m benchmarks.proxy OPENAPI_JSON, in the environment of the peers."""
+"""FastMCP's proxy of the twelve operations, in the peers' environment: python -m benchmarks.proxy OPENAPI_JSON."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Measures the server beside a minimal one and a proxy, interleaved in one run: make bench [ARGS="--quick"].
+"""Measures the server beside a minimal one and a proxy, interleaved in one run: make bench [ARGS="--rounds 3"].
 
 Each figure is the median of the rounds. A ratio is taken within a round, where both met the same machine, and then the
 median of the ratios; "A/A" is the same server twice, which shows what differs by chance.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from aimlops_server.signing import Keys, sign
+from aimlops_tools import OPERATIONS
 from pydantic import SecretStr
 
 from benchmarks.openapi import document
@@ -33,6 +34,7 @@ PEER = ROOT / ".peers" / "fastmcp" / "bin" / "python"
 KEYS = Keys("bench-access-key", SecretStr("bench-secret-key"))
 IN_FLIGHT = (1, 8, 32)
 DELAY_MS = 20
+CALLS = 96  # in a round: a multiple of each number in flight
 WARM_UP_CALLS = 500
 MEMORY_CALLS = 10_000
 OURS, AGAIN, MINIMAL, PROXY, BARE = "ours", "ours again", "minimal SDK tool", "FastMCP proxy", "bare httpx2 call"
@@ -43,7 +45,7 @@ Rounds = dict[str, list[float]]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few rounds: shows that it works, measures little")
+    parser.add_argument("--rounds", type=int, default=40, help="how often each is started and called (default 40)")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results.json", help="where the figures go")
     parser.add_argument("--only", choices=MEASURED, action="append", help="not all of them; may be repeated")
     options = parser.parse_args()
@@ -60,7 +62,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, upstream(sys.executable, 0) as url:
         commands = _commands(url, Path(folder))
         for name in options.only or MEASURED:
-            figures[name] = MEASURED[name](commands, quick=options.quick)
+            figures[name] = MEASURED[name](commands, options.rounds)
     options.json.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     _say(f"\nwritten to {options.json}")
     return 0
@@ -97,29 +99,30 @@ def _turns(names: list[str], rounds: int) -> Iterator[list[str]]:
         yield turn if number // len(names) % 2 == 0 else turn[::-1]
 
 
-def cold_start(commands: Mapping[str, Command], *, quick: bool) -> Figures:
+def cold_start(commands: Mapping[str, Command], rounds: int) -> Figures:
     """From the start of the process to its first answer to tools/list, over stdio."""
     for command in commands.values():
         with running(command):
             pass  # writes the bytecode
     wall: Rounds = defaultdict(list)
     cpu: Rounds = defaultdict(list)
-    listed: dict[str, tuple[int, int]] = {}
-    for turn in _turns([OURS, MINIMAL, PROXY, AGAIN], 4 if quick else 32):
+    listed: dict[str, dict[str, int]] = {}
+    for turn in _turns([OURS, MINIMAL, PROXY, AGAIN], rounds):
         for name in turn:
             with running(commands[OURS if name == AGAIN else name]) as server:
                 wall[name].append(server.start_s * 1000)
                 cpu[name].append(server.start_cpu_s * 1000)
-                listed[name] = (len(server.tools), server.tools_bytes)
+                listed[name] = server.tools
     _say("\ncold start to the first tools/list")
     figures = {"wall ms": _compare(wall, "ms"), "cpu ms": _compare(cpu, "ms CPU")}
-    _say("tools/list: " + ", ".join(f"{name} {n} tools, {size:,} bytes" for name, (n, size) in listed.items()))
-    return {**figures, "tools": {name: {"tools": n, "bytes": size} for name, (n, size) in listed.items()}}
+    for name, tools in listed.items():
+        twelve = sum(size for tool, size in tools.items() if tool in OPERATIONS)
+        _say(f"  {name:20}{len(tools):3} tools of {sum(tools.values()):,} bytes, the operations {twelve:,}")
+    return {**figures, "tools": listed}
 
 
-def calls(commands: Mapping[str, Command], *, quick: bool) -> Figures:
+def calls(commands: Mapping[str, Command], rounds: int) -> Figures:
     """list_platforms against an upstream that answers at once, with 1, 8 and 32 calls in flight."""
-    rounds, count = (4, 100) if quick else (24, 400)
     figures: Figures = {}
     with ExitStack() as stack:
         servers = {name: stack.enter_context(running(command)) for name, command in commands.items()}
@@ -134,8 +137,8 @@ def calls(commands: Mapping[str, Command], *, quick: bool) -> Figures:
                 for name in turn:
                     server = servers.get(name, bare)
                     before_s = server.cpu_s()
-                    wall[name].append(server.calls(count, in_flight) / count * 1000)
-                    cpu[name].append((server.cpu_s() - before_s) / count * 1000)
+                    wall[name].append(server.calls(CALLS, in_flight) / CALLS * 1000)
+                    cpu[name].append((server.cpu_s() - before_s) / CALLS * 1000)
             _say(f"\nlist_platforms, {in_flight} in flight")
             figures[f"{in_flight} in flight"] = {
                 "wall ms": _compare(wall, "ms a call", per_s=True),
@@ -181,17 +184,16 @@ class _Bare:
         return time.perf_counter() - started_s
 
 
-def memory(commands: Mapping[str, Command], *, quick: bool) -> Figures:
+def memory(commands: Mapping[str, Command], _: int) -> Figures:
     """What a server holds after its start, after its first calls and after many."""
-    count = MEMORY_CALLS // 10 if quick else MEMORY_CALLS
     figures: Figures = {}
-    _say(f"\nmemory, KiB: at the start, after {WARM_UP_CALLS} calls, after {count:,} more")
+    _say(f"\nmemory, KiB: at the start, after {WARM_UP_CALLS} calls, after {MEMORY_CALLS:,} more")
     for name, command in commands.items():
         with running(command) as server:
             start = server.memory_kib()
             server.calls(WARM_UP_CALLS, 8)
             warm = server.memory_kib()
-            server.calls(count, 8)
+            server.calls(MEMORY_CALLS, 8)
             end = server.memory_kib()
         figures[name] = {"start": start, "warm": warm, "end": end}
         _say(
@@ -202,7 +204,7 @@ def memory(commands: Mapping[str, Command], *, quick: bool) -> Figures:
     return figures
 
 
-def guarded_delete(commands: Mapping[str, Command], *, quick: bool) -> Figures:
+def guarded_delete(commands: Mapping[str, Command], _: int) -> Figures:
     """A delete from call to result, a person's answer taking no time; the upstream answers after DELAY_MS."""
     figures: Figures = {}
     _say(f"\nguarded delete, upstream answering after {DELAY_MS} ms")
@@ -212,7 +214,7 @@ def guarded_delete(commands: Mapping[str, Command], *, quick: bool) -> Figures:
             with running(Command(OURS, ours.words, {**ours.environment, "SCP_ENDPOINT": url})) as server:
                 server.calls(8, 1)
                 took_ms: list[float] = []
-                for of in (release_id(1000 * (number + 1) + n) for n in range(3 if quick else 20)):
+                for of in (release_id(1000 * (number + 1) + n) for n in range(20)):
                     _requests(url)
                     started_s = time.perf_counter()
                     _delete(server, of, arguments)
@@ -261,16 +263,16 @@ def _in_sequence(spans: list[tuple[float, float]]) -> int:
     return row
 
 
-def signing(_: Mapping[str, Command], *, quick: bool) -> Figures:
+def signing(_: Mapping[str, Command], __: int) -> Figures:
     """The pure function alone."""
     url = f"https://aimlops-platform.kr-west1.e.samsungsdscloud.com{PLATFORMS}?size=20&page=0"
-    number = 1_000 if quick else 20_000
+    number = 20_000
     us = [s / number * 1e6 for s in timeit.repeat(lambda: sign(KEYS, "GET", url, 1_790_000_000_000), number=number)]
     _say(f"\nsigning alone: {min(us):.1f} us")
     return {"us": min(us)}
 
 
-MEASURED: dict[str, Callable[..., Figures]] = {
+MEASURED: dict[str, Callable[[Mapping[str, Command], int], Figures]] = {
     "cold-start": cold_start,
     "calls": calls,
     "memory": memory,

@@ -11,19 +11,21 @@ come here, only references to them. Knows no API, no client and no page.
 
 import json
 import os
-import sqlite3
 import uuid
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 import filelock
 
 from aimlops_server.errors import NotSent
+
+if TYPE_CHECKING:
+    import sqlite3  # a start that changes nothing opens no database, and does not import one
 
 FILE_NAME = "ledger.sqlite3"
 OWNERS = "processes"
@@ -193,22 +195,26 @@ class Ledger:
         query = f"SELECT * FROM plans WHERE {where} {order}"  # noqa: S608 reason: texts of this module
         return await self._run(lambda db: [Entry(*row) for row in db.execute(query, (*values, limit)).fetchall()])
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, work: "Callable[[sqlite3.Connection], T]") -> T:
         def transaction() -> T:
-            with self._open() as db:  # commits, or rolls back on an error
-                return work(db)
+            import sqlite3
 
-        try:
-            # run_sync does not leave its thread half-way: a cancelled caller gets its cancellation afterwards.
-            return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerUnavailable(
-                f"The ledger in {self._directory} cannot be used ({error}), and a change that cannot be recorded is "
-                "not sent.",
-                "tell the user; SCP_MCP_STATE_DIR names the directory",
-            ) from None
+            try:
+                with self._open() as db:  # commits, or rolls back on an error
+                    return work(db)
+            except (sqlite3.Error, OSError) as error:
+                raise LedgerUnavailable(
+                    f"The ledger in {self._directory} cannot be used ({error}), and a change that cannot be recorded "
+                    "is not sent.",
+                    "tell the user; SCP_MCP_STATE_DIR names the directory",
+                ) from None
 
-    def _open(self) -> sqlite3.Connection:
+        # run_sync does not leave its thread half-way: a cancelled caller gets its cancellation afterwards.
+        return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
+
+    def _open(self) -> "sqlite3.Connection":
+        import sqlite3
+
         if self._connection is None:
             owners = self._directory / OWNERS
             # mkdir gives its mode to the last part alone.
