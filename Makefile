@@ -16,7 +16,7 @@ PACKAGE_VENV := $(VENV)/package
 PACKAGER := $(PACKAGE_VENV)/$(SCRIPTS)/python
 CLEAN_VENV := $(PACKAGE_VENV)/clean
 
-.PHONY: demo test lint types tests format docs openapi package mcpb sbom conformance clients lock clean
+.PHONY: demo test lint types tests format docs openapi package mcpb sbom conformance clients bench lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/scp-aimlops-mcp demo
@@ -65,6 +65,15 @@ $(PEERS)/clients/%/installed: clients/%.txt
 $(PEERS)/%/installed: %/package.json
 	$(INSTALL_PEER)
 	npm install --prefix $(@D) --no-audit --no-fund --loglevel=error
+	$(PYTHON) -c "open('$@', 'w').close()"
+
+# The server beside a minimal one and FastMCP's proxy, on Linux. ARGS=--help shows the options, e.g. ARGS=--quick.
+bench: $(INSTALLED) $(PEERS)/fastmcp/installed
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+$(PEERS)/fastmcp/installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	$(PYTHON) -c "open('$@', 'w').close()"
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -149,7 +149,7 @@ class Question:
     async def answer(self, answer: ElicitResult) -> object:
         if self.token is None:
             return await self.server.guard.decide_by_form(self.proposal, answer)
-        return await self.server.guard.answer(self.token, self.proposal.operation, answer)
+        return await self.server.guard.answer(self.token, self.proposal.operation.to_wire(), answer)
 
 
 @dataclass
@@ -204,7 +204,7 @@ class GuardMachine(RuleBasedStateMachine):
             open_browser=lambda _: False,
         )
         running = self.portal.wrap_async_context_manager(server.lifespan(server))
-        guard = running.__enter__().tools.guard
+        guard = running.__enter__().tools.changes.guard
         self.servers.append(Server(guard, wire, running))
         self.run(guard.recover)  # a start settles by itself, but says nothing when it has
 
@@ -258,7 +258,7 @@ class GuardMachine(RuleBasedStateMachine):
         proposal = await server.guard.propose(operation, reuse=False)
         if not isinstance(proposal, Proposal):
             return None
-        return Question(server, proposal, None if way == "form" else server.guard.ask(proposal))
+        return Question(server, proposal, None if way == "form" else server.guard.ask(proposal, operation.to_wire()))
 
     @rule(number=numbers, operation=operations, way=ways)
     def plan(self, number: int, operation: Operation[Any], way: str) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import webbrowser
 from collections.abc import Callable
 from typing import Protocol
 
@@ -56,6 +55,8 @@ def open_browser(link: str) -> bool:
         return False  # a text browser would draw over the protocol's stream
     if os.environ.get("SSH_CONNECTION") and not os.environ.get("DISPLAY"):
         return False
+    import webbrowser  # not part of a plain start
+
     try:
         return webbrowser.open(link)
     except webbrowser.Error:

@@ -12,13 +12,12 @@ process opens the ledger. Knows no API, no client and no page.
 
 import json
 import os
-import sqlite3
 import uuid
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -26,6 +25,9 @@ import filelock
 
 from aimlops_server.errors import NotSent
 from aimlops_server.private import make_private_directory, require_private
+
+if TYPE_CHECKING:
+    import sqlite3  # a start that changes nothing opens no database, and does not import one
 
 FILE_NAME = "ledger.sqlite3"
 OWNERS = "processes"
@@ -226,22 +228,26 @@ class Ledger:
         query = f"SELECT * FROM plans WHERE {where} {order}"  # noqa: S608 reason: texts of this module
         return await self._run(lambda db: [Entry(*row) for row in db.execute(query, (*values, limit)).fetchall()])
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, work: "Callable[[sqlite3.Connection], T]") -> T:
         def transaction() -> T:
-            with self._open() as db:  # commits, or rolls back on an error
-                return work(db)
+            import sqlite3
 
-        try:
-            # run_sync does not leave its thread half-way: a cancelled caller gets its cancellation afterwards.
-            return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerUnavailable(
-                f"The ledger in {self._directory} cannot be used ({_reason(error)}), and a change that cannot be "
-                "recorded is not sent.",
-                "tell the user; SCP_MCP_STATE_DIR names the directory",
-            ) from None
+            try:
+                with self._open() as db:  # commits, or rolls back on an error
+                    return work(db)
+            except (sqlite3.Error, OSError) as error:
+                raise LedgerUnavailable(
+                    f"The ledger in {self._directory} cannot be used ({_reason(error)}), and a change that cannot be "
+                    "recorded is not sent.",
+                    "tell the user; SCP_MCP_STATE_DIR names the directory",
+                ) from None
 
-    def _open(self) -> sqlite3.Connection:
+        # run_sync does not leave its thread half-way: a cancelled caller gets its cancellation afterwards.
+        return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
+
+    def _open(self) -> "sqlite3.Connection":
+        import sqlite3
+
         if self._connection is None:
             owners = self._directory / OWNERS
             make_private_directory(self._directory)
@@ -270,7 +276,7 @@ class Ledger:
             self._alive = None
 
 
-def _reason(error: sqlite3.Error | OSError) -> str:
+def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
