@@ -10,7 +10,7 @@ from aimlops_tools.procedure import PARENT_OF, FindOptions, FoundOption, FoundOp
 
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, Refused
-from aimlops_server.neighbours import Neighbours, requests_of, today
+from aimlops_server.neighbours import Neighbours, requests_of
 from aimlops_server.paging import walk
 from aimlops_server.together import together
 
@@ -36,7 +36,7 @@ async def find_options(api: ApiClient, call: FindOptions) -> FoundOptions:
     if needed and needed not in parents:
         raise InvalidArguments(f"{needed}: required for kind {call.kind}.", f"find it with {_FINDERS[needed]}")
     needs = Needs(
-        today=today(),
+        today=api.today(),
         vpc_id=call.vpc_id or "",
         kubernetes_version=call.kubernetes_version or "",
         server_type_id=call.server_type_id or "",
