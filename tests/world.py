@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import httpx2
 from aimlops_server.app import build_server
 from aimlops_server.audit import AuditLog
@@ -32,6 +34,10 @@ SECRETS = {PASSWORD_REFERENCE: SecretStr(PASSWORD)}
 AT_ONCE = Retries(first_wait_s=0.0, max_wait_s=0.0, jitter_s=0.0)
 
 
+# Enough for what is read to reach the one who waits for it, through some tasks in between.
+TURNS = 10
+
+
 @dataclass
 class Clock:
     """Unix seconds, moved by hand."""
@@ -43,6 +49,36 @@ class Clock:
 
     def ms(self) -> int:
         return int(self.now_s * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        """Passes at once, by this clock alone, after whoever waits for something had a turn."""
+        for _ in range(TURNS):
+            await anyio.lowlevel.checkpoint()
+        self.now_s += seconds
+
+
+@dataclass
+class Held:
+    """A poller's sleep that lasts until the test ends it."""
+
+    clock: Clock
+    slept: list[float] = field(default_factory=list[float])
+    sleeping: int = 0
+    _go: anyio.Event = field(default_factory=anyio.Event)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.sleeping += 1
+        try:
+            await self._go.wait()
+        finally:
+            self.sleeping -= 1
+        self.clock.now_s += seconds
+
+    async def end(self) -> None:
+        self._go.set()
+        self._go = anyio.Event()
+        await anyio.wait_all_tasks_blocked()
 
 
 def make_sandbox(clock: Clock, **options: Any) -> Sandbox:
@@ -97,9 +133,14 @@ async def session(
     transport: httpx2.AsyncBaseTransport | None = None,
     network: bool = False,
     open_browser: Callable[[str], bool] = lambda _: False,
+    poll_sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    hears: Callable[[object], Awaitable[None]] | None = None,
     **values: Any,
 ) -> AsyncGenerator[Client]:
-    """A client connected to a server whose network is the sandbox, `transport`, or with `network` the real one."""
+    """A client connected to a server whose network is the sandbox, `transport`, or with `network` the real one.
+
+    `hears` is told of each notification of the handshake era.
+    """
     server = build_server(
         settings(**{"approval_wait_s": 0, **values}),
         transport=None if network else transport or SandboxTransport(sandbox),
@@ -108,8 +149,9 @@ async def session(
         retries=AT_ONCE,
         settle_waits_s=(0.0, 0.0),
         open_browser=open_browser,
+        poll_sleep=poll_sleep,
     )
-    async with Client(server, mode=era, elicitation_callback=person) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
+    async with Client(server, mode=era, elicitation_callback=person, message_handler=hears) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
         yield client
 
 

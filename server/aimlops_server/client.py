@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar, cast
@@ -114,6 +115,10 @@ class ApiClient:
             return operation.wire(version, secrets)
         except UnsupportedField as error:
             raise InvalidArguments(str(error), "correct the arguments and call again") from None
+
+    def today(self) -> str:
+        """The date, as ISO text, by the clock that signs."""
+        return datetime.fromtimestamp(self._clock_ms() / 1000, UTC).date().isoformat()
 
     async def read(self, operation: Operation[AnswerT]) -> AnswerT:
         """Send a read, again when that may help.

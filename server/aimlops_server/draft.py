@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from aimlops_server.arguments import field_schema, problems_of, right_form
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, NotSent
-from aimlops_server.neighbours import Neighbours, today
+from aimlops_server.neighbours import Neighbours
 from aimlops_server.paging import walk
 from aimlops_server.procedures.options import Choices, choices_of
 from aimlops_server.wording import Wording
@@ -150,7 +150,7 @@ class Draft:
         if path == f"{PLATFORM}.image_id":
             choices = await self._images()
         elif kind := kind_of(path):
-            choices = await choices_of(self.api, self._neighbours, kind, {}, _needs(self.arguments))
+            choices = await choices_of(self.api, self._neighbours, kind, {}, _needs(self.arguments, self.api.today()))
         else:
             return None
         notes += choices.notes
@@ -294,13 +294,13 @@ def _fill(arguments: dict[str, Any], path: str, options: list[Option] | None, co
     return ""
 
 
-def _needs(arguments: dict[str, Any]) -> Needs:
+def _needs(arguments: dict[str, Any], today: str) -> Needs:
     def chosen(path: str) -> str:
         value = _at(arguments, path)
         return value if isinstance(value, str) else ""
 
     return Needs(
-        today=today(),
+        today=today,
         vpc_id=chosen(f"{ENGINE}.vpc_id"),
         kubernetes_version=chosen(f"{ENGINE}.k8s_version"),
         server_type_id=chosen(f"{POOL}.server_type_id"),

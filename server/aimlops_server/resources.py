@@ -29,7 +29,7 @@ from mcp_types import (
     TextResourceContents,
 )
 
-from aimlops_server.arguments import parse_arguments
+from aimlops_server.arguments import parse_arguments, problems_of
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, Refused
 from aimlops_server.paging import walk
@@ -159,7 +159,8 @@ def release_id_of(uri: str) -> str | None:
     """The platform that an address stands for, written as `platform_uri` writes it; None for any other address."""
     match _segments(uri):
         case ["platforms", release_id] if uri == platform_uri(release_id):
-            return release_id
+            is_one = not problems_of(GetPlatform, {"release_id": release_id})
+            return release_id if is_one else None
         case _:
             return None
 

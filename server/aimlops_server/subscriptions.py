@@ -43,25 +43,23 @@ class Subscriptions:
     async def listen(
         self, watcher: Watcher, ctx: Context, params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
-        """Serve one listen stream, polling its platforms meanwhile. What is no platform never changes."""
-        uris = (params.notifications.resource_subscriptions or [])[:MAX_PER_CONNECTION]
-        with watcher.following(*filter(None, map(release_id_of, uris))):
+        """Serve one listen stream, polling its platforms meanwhile."""
+        uris = params.notifications.resource_subscriptions or []
+        if len(uris) > MAX_PER_CONNECTION:
+            raise _too_many()
+        with watcher.following(*map(_followed, uris)):
             return await self._listen(ctx, params)
 
     async def subscribe(self, watcher: Watcher, ctx: Context, uri: str) -> EmptyResult:
         """Follow one platform until `unsubscribe` or the end of the connection."""
-        release_id = release_id_of(uri)
-        if release_id is None:
-            raise MCPError(
-                INVALID_PARAMS, f"Only a platform can be followed: {plain(uri, 200)} is not like {platform_uri('ID')}"
-            )
+        release_id = _followed(uri)
         connection = _connection(ctx)
         if connection not in self._subscribed:
             self._subscribed[connection] = {}
             connection.exit_stack.push_async_callback(self._forget, connection)
         followed = self._subscribed[connection]
         if len(followed) >= MAX_PER_CONNECTION and uri not in followed:
-            raise MCPError(INVALID_PARAMS, f"One client can follow {MAX_PER_CONNECTION} platforms")
+            raise _too_many()
         if uri not in followed:
             followed[uri] = AsyncExitStack()
             followed[uri].enter_context(watcher.following(release_id))
@@ -77,6 +75,19 @@ class Subscriptions:
         with anyio.CancelScope(shield=True):
             for following in self._subscribed.pop(connection, {}).values():
                 await following.aclose()
+
+
+def _followed(uri: str) -> str:
+    """The platform's id. Any other address is refused: its subscriber would wait for what never comes."""
+    release_id = release_id_of(uri)
+    if release_id is None:
+        example = platform_uri("ID")
+        raise MCPError(INVALID_PARAMS, f"Only a platform can be followed: {plain(uri, 200)} is not like {example}")
+    return release_id
+
+
+def _too_many() -> MCPError:
+    return MCPError(INVALID_PARAMS, f"One client can follow {MAX_PER_CONNECTION} platforms")
 
 
 def _connection(ctx: Context) -> Connection:

@@ -43,6 +43,7 @@ class _Watched:
     followers: int = 0
     waiting: list[MemoryObjectSendStream[Look]] = field(default_factory=list[MemoryObjectSendStream[Look]])
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    nap: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     wait_s: float = FIRST_WAIT_S
 
 
@@ -77,6 +78,7 @@ class Watcher:
         with send, receive, self._one(release_id) as watched:
             watched.waiting.append(send)
             watched.wait_s = FIRST_WAIT_S
+            watched.nap.cancel()
             try:
                 yield receive
             finally:
@@ -109,7 +111,8 @@ class Watcher:
                 for stream in watched.waiting:
                     stream.send_nowait(look)
                 wait_s, watched.wait_s = watched.wait_s, min(watched.wait_s * GROWTH, MAX_WAIT_S)
-                await self._sleep(wait_s)
+                with anyio.CancelScope() as watched.nap:
+                    await self._sleep(wait_s)
 
     async def look(self, release_id: str) -> Look:
         """One look, now."""

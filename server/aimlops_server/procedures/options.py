@@ -9,10 +9,12 @@ from aimlops_tools.models.platforms import ListPlatforms
 from aimlops_tools.procedure import PARENT_OF, FindOptions, FoundOption, FoundOptions
 
 from aimlops_server.client import ApiClient
-from aimlops_server.errors import AimlopsError, InvalidArguments
-from aimlops_server.neighbours import Neighbours, requests_of, today
+from aimlops_server.errors import AimlopsError, InvalidArguments, Refused
+from aimlops_server.neighbours import Neighbours, requests_of
 from aimlops_server.paging import walk
 from aimlops_server.together import together
+
+_FINDERS = {"cluster_id": 'find_options(kind="clusters")', "hosted_zone_id": 'find_options(kind="hosted_zones")'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,9 @@ async def find_options(api: ApiClient, call: FindOptions) -> FoundOptions:
     parents = {name: value for name in PARENT_OF.values() if (value := getattr(call, name))}
     needed = PARENT_OF.get(call.kind)
     if needed and needed not in parents:
-        kind = "clusters" if needed == "cluster_id" else "hosted_zones"
-        raise InvalidArguments(f"{needed}: required for kind {call.kind}.", f'find it with find_options(kind="{kind}")')
+        raise InvalidArguments(f"{needed}: required for kind {call.kind}.", f"find it with {_FINDERS[needed]}")
     needs = Needs(
-        today=today(),
+        today=api.today(),
         vpc_id=call.vpc_id or "",
         kubernetes_version=call.kubernetes_version or "",
         server_type_id=call.server_type_id or "",
@@ -73,7 +74,7 @@ async def choices_of(
         try:
             return await neighbours.all(request, Item)
         except AimlopsError as error:
-            notes.append(f"{error.happened} Ask the user for the value, or have the key's rights extended.")
+            notes.append(f"{error.happened} {_advice(kind, error)}")
             return []
 
     lists = await together(*(partial(read, request) for request in requests_of(kind, parents)))
@@ -82,6 +83,14 @@ async def choices_of(
     if kind == "clusters" and options:
         options = await _with_platforms(api, options, notes)
     return Choices(sorted(options, key=lambda each: len(each.unsuitable)), tuple(dict.fromkeys(notes)))
+
+
+def _advice(kind: str, error: AimlopsError) -> str:
+    if isinstance(error, Refused) and error.status == 404 and kind in PARENT_OF:
+        return f"Find the right {PARENT_OF[kind]} with {_FINDERS[PARENT_OF[kind]]}."
+    if isinstance(error, Refused) and error.status == 403:
+        return "Ask the user for the value, or have the key's rights extended."
+    return f"Next: {error.next_step}."
 
 
 async def _with_platforms(api: ApiClient, clusters: list[Option], notes: list[str]) -> list[Option]:

@@ -30,7 +30,7 @@ async def wait_for_platform(
     first = last = await watcher.look(call.release_id)
     if first.error and not (first.state == GONE and call.until == "deleted"):
         raise first.error
-    if _ends(call.until, first, first):
+    if _ends(call.until, first, first) or call.timeout_s == 0:
         return _answer(call.until, first, first, 0.0)
     with anyio.move_on_after(call.timeout_s), watcher.looks(call.release_id) as looks:
         async for look in looks:
