@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar, cast
@@ -267,6 +268,10 @@ class ApiClient:
             return self._clock_ms() / 1000 - parsedate_to_datetime(headers["Date"]).timestamp()
         except (KeyError, ValueError, OverflowError):
             return None
+
+    def today(self) -> str:
+        """The date that ends of support are compared with, by this client's clock."""
+        return datetime.fromtimestamp(self._clock_ms() / 1000, UTC).date().isoformat()
 
     async def clock_skew_s(self) -> float | None:
         """How far this machine's clock is ahead of the service's, by the Date of an unsigned answer; None: not told.

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import anyio
@@ -76,8 +75,3 @@ def requests_of(kind: str, parents: Mapping[str, str]) -> list[Lookup]:
             return [n.DnsRecords(hosted_zone_id=parents["hosted_zone_id"])]
         case _:
             return [LOOKUPS[kind]()]
-
-
-def today() -> str:
-    """The date that ends of support are compared with."""
-    return datetime.now(UTC).date().isoformat()

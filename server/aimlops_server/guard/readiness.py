@@ -32,7 +32,7 @@ from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, Refused
 from aimlops_server.guard.plan import Check, Finding, quoted, some
 from aimlops_server.guard.shape import shape_checks
-from aimlops_server.neighbours import Neighbours, today
+from aimlops_server.neighbours import Neighbours
 from aimlops_server.paging import walk
 from aimlops_server.together import together
 from aimlops_server.wording import Wording
@@ -275,7 +275,7 @@ class _Run:
             item = next((item for item in items if _is_named(item, value)), None)
             if item is None:
                 return [self._missing(name, value, [item.value for item in items], call)]
-            return [self._fitting(name, item.option(needs or Needs(today=today())), kind, more)]
+            return [self._fitting(name, item.option(needs or Needs(today=self.api.today())), kind, more)]
 
         return _Reads(name, check)
 
