@@ -10,7 +10,7 @@ from aimlops_tools.procedure import PARENT_OF, FindOptions, FoundOption, FoundOp
 
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments
-from aimlops_server.neighbours import Neighbours, requests_of, today
+from aimlops_server.neighbours import Neighbours, requests_of
 from aimlops_server.paging import walk
 from aimlops_server.together import together
 
@@ -35,7 +35,7 @@ async def find_options(api: ApiClient, call: FindOptions) -> FoundOptions:
         kind = "clusters" if needed == "cluster_id" else "hosted_zones"
         raise InvalidArguments(f"{needed}: required for kind {call.kind}.", f'find it with find_options(kind="{kind}")')
     needs = Needs(
-        today=today(),
+        today=api.today(),
         vpc_id=call.vpc_id or "",
         kubernetes_version=call.kubernetes_version or "",
         server_type_id=call.server_type_id or "",
@@ -47,6 +47,9 @@ async def find_options(api: ApiClient, call: FindOptions) -> FoundOptions:
     start = call.page * call.size
     shown = found[start : start + call.size]
     more = start + len(shown) < len(found)
+    notes = list(choices.notes)
+    if notes and not choices.options:
+        notes.append("Ask the user for the value, or have the key's rights extended.")
     return FoundOptions(
         options=tuple(
             FoundOption(
@@ -58,7 +61,7 @@ async def find_options(api: ApiClient, call: FindOptions) -> FoundOptions:
             for each in shown
         ),
         total=len(found),
-        note=" ".join(choices.notes) or None,
+        note=" ".join(notes) or None,
         next=f"call again with page={call.page + 1}" if more and shown else None,
     )
 
@@ -73,7 +76,7 @@ async def choices_of(
         try:
             return await neighbours.all(request, Item)
         except AimlopsError as error:
-            notes.append(f"{error.happened} Ask the user for the value, or have the key's rights extended.")
+            notes.append(error.happened)
             return []
 
     lists = await together(*(partial(read, request) for request in requests_of(kind, parents)))
