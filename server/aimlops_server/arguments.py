@@ -5,6 +5,7 @@ No given value is repeated: it may be a password in the wrong place.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from aimlops_tools.operation import Arguments
@@ -53,9 +54,14 @@ def problems_of(wanted: type[Arguments], arguments: dict[str, Any]) -> list[Prob
 
 
 def _problems(wanted: type[Arguments], error: ValidationError) -> list[Problem]:
-    schema = request_schema(wanted)
+    schema = _schema_of(wanted)
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return [_describe(problem["loc"], problem["type"], problem["msg"], schema) for problem in problems]
+
+
+@cache
+def _schema_of(wanted: type[Arguments]) -> dict[str, Any]:
+    return request_schema(wanted)
 
 
 def _describe(loc: Sequence[int | str], kind: str, message: str, schema: dict[str, Any]) -> Problem:
