@@ -38,7 +38,8 @@ def parse_arguments(wanted: type[ArgumentsT], arguments: dict[str, Any]) -> Argu
     try:
         return wanted.model_validate(arguments)
     except ValidationError as error:
-        lines = [problem.words for problem in _problems(wanted, error)]
+        # What is wrong comes before what is missing: it must not be behind "and 9 more".
+        lines = [problem.words for problem in sorted(_problems(wanted, error), key=lambda problem: problem.is_missing)]
         rest = len(lines) - MAX_PROBLEMS
         text = "; ".join(lines[:MAX_PROBLEMS]) + (f"; and {rest} more" if rest > 0 else "")
         raise InvalidArguments(f"Invalid arguments: {text}.", "correct the arguments and call again") from None
