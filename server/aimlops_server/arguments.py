@@ -5,6 +5,7 @@ No given value is repeated: it may be a password in the wrong place.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from aimlops_tools.operation import Arguments
@@ -37,7 +38,8 @@ def parse_arguments(wanted: type[ArgumentsT], arguments: dict[str, Any]) -> Argu
     try:
         return wanted.model_validate(arguments)
     except ValidationError as error:
-        lines = [problem.words for problem in _problems(wanted, error)]
+        # What is wrong comes before what is missing: it must not be behind "and 9 more".
+        lines = [problem.words for problem in sorted(_problems(wanted, error), key=lambda problem: problem.is_missing)]
         rest = len(lines) - MAX_PROBLEMS
         text = "; ".join(lines[:MAX_PROBLEMS]) + (f"; and {rest} more" if rest > 0 else "")
         raise InvalidArguments(f"Invalid arguments: {text}.", "correct the arguments and call again") from None
@@ -53,9 +55,14 @@ def problems_of(wanted: type[Arguments], arguments: dict[str, Any]) -> list[Prob
 
 
 def _problems(wanted: type[Arguments], error: ValidationError) -> list[Problem]:
-    schema = request_schema(wanted)
+    schema = _schema_of(wanted)
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return [_describe(problem["loc"], problem["type"], problem["msg"], schema) for problem in problems]
+
+
+@cache
+def _schema_of(wanted: type[Arguments]) -> dict[str, Any]:
+    return request_schema(wanted)
 
 
 def _describe(loc: Sequence[int | str], kind: str, message: str, schema: dict[str, Any]) -> Problem:

@@ -27,10 +27,10 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from aimlops_server.arguments import parse_arguments
+from aimlops_server.arguments import parse_arguments, problems_of
 from aimlops_server.client import ApiClient
 from aimlops_server.draft import Draft, gaps_error, has_gaps
-from aimlops_server.errors import InvalidArguments, NotSent, UnknownState
+from aimlops_server.errors import AimlopsError, InvalidArguments, NotSent, UnknownState
 from aimlops_server.guard.approvals import Approvals
 from aimlops_server.guard.guard import Done, Guard, Proposal
 from aimlops_server.guard.ledger import Status
@@ -74,14 +74,18 @@ class Changes:
         dry_run = arguments.pop("dry_run", False)
         if not isinstance(dry_run, bool):
             raise InvalidArguments("dry_run: must be true or false.", "correct the arguments and call again")
+        is_create = operation_class is CreatePlatform
         if dry_run:
+            if is_create and problems_of(CreatePlatform, arguments) and has_gaps(arguments):
+                raise gaps_error(arguments, "a dry run asks nobody")
             return await self._dry_run(parse_arguments(operation_class, arguments))
         state, answer = params.request_state, _answer_to_question(params)
-        if answer is not None and state is not None and state != ON_PAGE and not state.startswith(_DRAFT):
+        is_draft = is_create and state is not None and state.startswith(_DRAFT)
+        if answer is not None and state is not None and state != ON_PAGE and not is_draft:
             return _done(await self.guard.answer(state, arguments, answer))
-        if operation_class is not CreatePlatform:
+        if not is_create:
             return await self._propose(ctx, parse_arguments(operation_class, arguments), arguments, answer)
-        if answer is not None and state is not None and state.startswith(_DRAFT):
+        if answer is not None and state is not None and is_draft:
             draft = self._taken(state, arguments)
             if draft.asked:
                 draft.take(answer)
@@ -99,9 +103,10 @@ class Changes:
         self, ctx: Context, draft: Draft, answer: ElicitResult | None
     ) -> CallToolResult | InputRequiredResult:
         """Ask for what is missing, form by form, then propose the whole."""
-        if has_gaps(draft.arguments):
+        # Once begun, a draft is asked to its end: what alone is no gap is asked for with the rest, in both eras.
+        if draft.arguments != draft.given or has_gaps(draft.arguments):
             if not self._has_forms(ctx):
-                raise gaps_error(draft.arguments)
+                raise gaps_error(draft.arguments, self._why_not_asked(ctx))
             while form := await draft.form(ctx.protocol_version):
                 if ctx.protocol_version >= STATELESS_ERA:
                     return _required(ElicitRequest(params=form), self._keep(draft))
@@ -109,11 +114,11 @@ class Changes:
         operation = parse_arguments(CreatePlatform, draft.arguments)
         try:
             return await self._propose(ctx, operation, draft.given, answer, draft)
-        except NotSent as undecided:
+        except AimlopsError as error:
             if draft.arguments != draft.given:
-                # The plan is found by its content: what the user chose has to come with the next call.
+                # A waiting plan is found by its content, and nobody wants to fill in the forms again.
                 chosen = json.dumps(draft.arguments, ensure_ascii=False, separators=(",", ":"))
-                undecided.next_step += f". With what the user chose, the arguments are: {chosen}"
+                error.next_step += f". With what the user chose, the arguments are: {chosen}"
             raise
 
     async def _propose(
@@ -208,6 +213,11 @@ class Changes:
 
     def _has_forms(self, ctx: Context) -> bool:
         return self.confirm == "auto" and _why_no_form(ctx) is None
+
+    def _why_not_asked(self, ctx: Context) -> str:
+        if self.confirm != "auto":
+            return f"SCP_MCP_CONFIRM={self.confirm} allows no form"
+        return f"this client cannot show the user a form ({_why_no_form(ctx)})"
 
     def _keep(self, draft: Draft) -> str:
         """The state under which the next call finds the draft."""

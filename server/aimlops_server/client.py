@@ -116,10 +116,6 @@ class ApiClient:
         except UnsupportedField as error:
             raise InvalidArguments(str(error), "correct the arguments and call again") from None
 
-    def today(self) -> str:
-        """The date, as ISO text, by the clock that signs."""
-        return datetime.fromtimestamp(self._clock_ms() / 1000, UTC).date().isoformat()
-
     async def read(self, operation: Operation[AnswerT]) -> AnswerT:
         """Send a read, again when that may help.
 
@@ -272,6 +268,10 @@ class ApiClient:
             return self._clock_ms() / 1000 - parsedate_to_datetime(headers["Date"]).timestamp()
         except (KeyError, ValueError, OverflowError):
             return None
+
+    def today(self) -> str:
+        """The date that ends of support are compared with, by this client's clock."""
+        return datetime.fromtimestamp(self._clock_ms() / 1000, UTC).date().isoformat()
 
     async def clock_skew_s(self) -> float | None:
         """How far this machine's clock is ahead of the service's, by the Date of an unsigned answer; None: not told.

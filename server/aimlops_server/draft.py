@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from aimlops_tools.lookup import LOOKUPS, Needs, Option
+from aimlops_tools.lookup import LOOKUPS, Needs, Option, said
 from aimlops_tools.models.images import ListImages
 from aimlops_tools.models.neighbours import ENGINE, PLATFORM, POOL
 from aimlops_tools.models.platforms import CreatePlatform
@@ -63,6 +63,7 @@ FORMS: tuple[dict[str, str], ...] = (
 OPTIONAL = frozenset({f"{PLATFORM}.ai_ml_ops_platform_endpoint_type", f"{PLATFORM}.initial_user_email"})
 NODE_COUNT = f"{POOL}.desired_node_count"
 MAX_CHOICES = 100
+# For all forms together: the SDK's client follows ten rounds of one call, and six forms and the confirmation are seven.
 MAX_TRIES = 3
 # The revision from which a form can give each choice a title of its own.
 TITLED_CHOICES = "2025-11-25"
@@ -121,7 +122,6 @@ class Draft:
         if not wrong:
             self.arguments = filled
             self._step += 1
-            self._tries = 1
         elif self._tries == MAX_TRIES:
             raise NotSent(f"The user's answers cannot be: {self._problem}.", "tell the user what is right, call again")
         else:
@@ -150,33 +150,61 @@ class Draft:
         if path == f"{PLATFORM}.image_id":
             choices = await self._images()
         elif kind := kind_of(path):
-            choices = await choices_of(self.api, self._neighbours, kind, {}, _needs(self.arguments, self.api.today()))
+            choices = await choices_of(self.api, self._neighbours, kind, {}, self._needs())
         else:
             return None
         notes += choices.notes
         # The best of each value: an operating system is listed once for each Kubernetes version.
         best: dict[str, Option] = {}
         for option in choices.options:
-            if path in option.sets:
+            if path in option.sets and self._agrees(option, path):
                 best.setdefault(option.value, option)
-        options = list(best.values())[:MAX_CHOICES]
+        options = list(best.values())
         if options and path == CLUSTER_ID:
-            options.append(Option(NEW_CLUSTER, self.say("a new cluster, built first and billed too"), {}))
-        return options or None
+            first_unsuitable = sum(not option.unsuitable for option in options)
+            new = Option(NEW_CLUSTER, self.say("a new cluster, built first and billed too"), {})
+            options.insert(first_unsuitable, new)
+        if len(options) > MAX_CHOICES:
+            title = self.say(_TITLES[path])
+            notes.append(
+                self.say("{title}: {count} of {all} are listed.", title=title, count=MAX_CHOICES, all=len(options))
+            )
+        return options[:MAX_CHOICES] or None
+
+    def _agrees(self, option: Option, path: str) -> bool:
+        """Whether the option leaves the other fields that it fills as they were given."""
+        return all(_at(self.arguments, each) in (None, "", part) for each, part in option.sets.items() if each != path)
+
+    def _needs(self) -> Needs:
+        def chosen(path: str) -> str:
+            value = _at(self.arguments, path)
+            return value if isinstance(value, str) else ""
+
+        return Needs(
+            today=self.api.today(),
+            vpc_id=chosen(f"{ENGINE}.vpc_id"),
+            kubernetes_version=chosen(f"{ENGINE}.k8s_version"),
+            server_type_id=chosen(f"{POOL}.server_type_id"),
+            endpoint_type=chosen(f"{PLATFORM}.ai_ml_ops_platform_endpoint_type"),
+        )
 
     async def _images(self) -> Choices:
         try:
             images = await walk(self.api, ListImages(size=100))
         except AimlopsError as error:
             return Choices([], (error.happened,))
-        wanted = _at(self.arguments, f"{PLATFORM}.ai_ml_ops_platform_type")
-        return Choices(
-            [
-                Option(image.image_id, f"{image.image_name} ({image.kind()})", {f"{PLATFORM}.image_id": image.image_id})
-                for image in images
-                if image.image_id and image.kind() in {wanted, None, ""}
-            ]
-        )
+        wanted = str(_at(self.arguments, f"{PLATFORM}.ai_ml_ops_platform_type"))
+        options: list[Option] = []
+        for image in images:
+            if image.image_id:
+                kind = image.kind()
+                label = f"{image.image_name} ({kind or '?'})"
+                other = said("it is for {kind}, not {wanted}", kind=kind or "?", wanted=wanted)
+                fits = kind in {wanted, None}
+                options.append(
+                    Option(image.image_id, label, {f"{PLATFORM}.image_id": image.image_id}, () if fits else (other,))
+                )
+        return Choices(sorted(options, key=lambda option: len(option.unsuitable)))
 
     def _property(self, path: str, options: list[Option] | None, protocol_version: str) -> dict[str, Any]:
         schema = field_schema(_SCHEMA, path.split("."))
@@ -213,15 +241,15 @@ def has_gaps(arguments: dict[str, Any]) -> bool:
     return any(path not in OPTIONAL and path != NODE_COUNT for path in _missing(arguments))
 
 
-def gaps_error(arguments: dict[str, Any]) -> InvalidArguments:
-    """For a client without forms: what is missing, each with the call that finds it."""
+def gaps_error(arguments: dict[str, Any], why_not_asked: str) -> InvalidArguments:
+    """Where nobody can be asked in a form: what is missing, each with the call that finds it."""
     vpc_id = _at(arguments, f"{ENGINE}.vpc_id")
     missing = _missing(arguments)
     if CLUSTER_ID in missing:
         missing += [path for path in _applicable({PLATFORM: {}, ENGINE: {}, POOL: {}}) if not path.startswith(PLATFORM)]
     lines = [f"{path}: {_finding(path, vpc_id)}" for path in missing]
     return InvalidArguments(
-        "Choices are missing, and this client cannot ask the user for them in a form:\n" + "\n".join(lines),
+        f"Choices are missing, and {why_not_asked}:\n" + "\n".join(lines),
         "find each with the user, one question at a time, and call again; a cluster is either an existing one "
         "(cluster_id) or a new one (the other two objects)",
     )
@@ -280,7 +308,7 @@ def _fill(arguments: dict[str, Any], path: str, options: list[Option] | None, co
         return "" if path in OPTIONAL else f"{_key(path)}: an answer is needed"
     if path == CLUSTER_ID and value == NEW_CLUSTER:
         for owner in (ENGINE, POOL):
-            arguments.setdefault(owner, {})
+            arguments[owner] = arguments.get(owner) or {}
         return ""
     if options is None:
         _put(arguments, path, value.strip() if isinstance(value, str) else value)
@@ -292,20 +320,6 @@ def _fill(arguments: dict[str, Any], path: str, options: list[Option] | None, co
         if each == path or not _at(arguments, each):
             _put(arguments, each, part)
     return ""
-
-
-def _needs(arguments: dict[str, Any], today: str) -> Needs:
-    def chosen(path: str) -> str:
-        value = _at(arguments, path)
-        return value if isinstance(value, str) else ""
-
-    return Needs(
-        today=today,
-        vpc_id=chosen(f"{ENGINE}.vpc_id"),
-        kubernetes_version=chosen(f"{ENGINE}.k8s_version"),
-        server_type_id=chosen(f"{POOL}.server_type_id"),
-        endpoint_type=chosen(f"{PLATFORM}.ai_ml_ops_platform_endpoint_type"),
-    )
 
 
 def _key(path: str) -> str:

@@ -19,10 +19,11 @@ _FINDERS = {"cluster_id": 'find_options(kind="clusters")', "hosted_zone_id": 'fi
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Options of one kind; `notes` say what could not be read."""
+    """Options of one kind; `notes` say what could not be read, `advice` what an assistant does about it."""
 
     options: list[Option]
     notes: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
 async def find_options(api: ApiClient, call: FindOptions) -> FoundOptions:
@@ -59,7 +60,7 @@ async def find_options(api: ApiClient, call: FindOptions) -> FoundOptions:
             for each in shown
         ),
         total=len(found),
-        note=" ".join(choices.notes) or None,
+        note=" ".join([*choices.notes, *choices.advice]) or None,
         next=f"call again with page={call.page + 1}" if more and shown else None,
     )
 
@@ -69,12 +70,14 @@ async def choices_of(
 ) -> Choices:
     """All options of a kind, suitable ones first. What cannot be read is a note, not an error."""
     notes: list[str] = []
+    advice: list[str] = []
 
     async def read(request: Lookup) -> list[Item]:
         try:
             return await neighbours.all(request, Item)
         except AimlopsError as error:
-            notes.append(f"{error.happened} {_advice(kind, error)}")
+            notes.append(error.happened)
+            advice.append(_advice(kind, error))
             return []
 
     lists = await together(*(partial(read, request) for request in requests_of(kind, parents)))
@@ -82,7 +85,11 @@ async def choices_of(
     options = [item.option(needs) for item in items]
     if kind == "clusters" and options:
         options = await _with_platforms(api, options, notes)
-    return Choices(sorted(options, key=lambda each: len(each.unsuitable)), tuple(dict.fromkeys(notes)))
+    return Choices(sorted(options, key=lambda each: len(each.unsuitable)), _once(notes), _once(advice))
+
+
+def _once(texts: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
 
 
 def _advice(kind: str, error: AimlopsError) -> str:
