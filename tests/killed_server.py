@@ -19,6 +19,10 @@ from tests.world import Person
 POINTS = ("question", "approved", "started", "answered", "recorded")
 
 
+class Fatal(BaseException):
+    """What no handler expects: the process ends with a traceback."""
+
+
 class Stops(httpx2.AsyncHTTPTransport):
     """The network, up to a point."""
 
@@ -37,6 +41,8 @@ class Stops(httpx2.AsyncHTTPTransport):
             await stay("started")
         response = await super().handle_async_request(request)
         self.changed = self.changed or request.method != "GET"
+        if self.changed and self.point == "fatal":
+            raise Fatal
         if self.changed and self.point == "answered":
             await stay("answered")
         return response
