@@ -16,7 +16,11 @@ from mcp_types import ElicitResult
 
 from tests.world import Person
 
-POINTS = ("question", "approved", "started", "sent")
+POINTS = ("question", "approved", "started", "answered", "recorded")
+
+
+class Fatal(BaseException):
+    """What no handler expects: the process ends with a traceback."""
 
 
 class Stops(httpx2.AsyncHTTPTransport):
@@ -26,15 +30,21 @@ class Stops(httpx2.AsyncHTTPTransport):
         super().__init__()
         self.point = point
         self.answered = False
+        self.changed = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self.point == "approved" and self.answered:
             await stay("approved")  # at the second look
+        if self.point == "recorded" and self.changed:
+            await stay("recorded")  # at the read-back
         if request.method != "GET" and self.point == "started":
             await stay("started")
         response = await super().handle_async_request(request)
-        if request.method != "GET" and self.point == "sent":
-            await stay("sent")
+        self.changed = self.changed or request.method != "GET"
+        if self.changed and self.point == "fatal":
+            raise Fatal
+        if self.changed and self.point == "answered":
+            await stay("answered")
         return response
 
 
@@ -44,7 +54,9 @@ async def stay(point: str) -> None:
     await anyio.sleep_forever()
 
 
-async def until_killed(point: str, tool: str, arguments: dict[str, object], yes: dict[str, str | bool]) -> None:
+async def until_killed(
+    point: str, era: str, tool: str, arguments: dict[str, object], yes: dict[str, str | bool]
+) -> None:
     transport = Stops(point)
 
     async def reply(_: object) -> ElicitResult:
@@ -54,7 +66,7 @@ async def until_killed(point: str, tool: str, arguments: dict[str, object], yes:
         return ElicitResult(action="accept", content={**yes})
 
     server = build_server(Settings.read(), transport=transport)
-    async with Client(server, mode="legacy", elicitation_callback=Person(reply)) as client:
+    async with Client(server, mode=era, elicitation_callback=Person(reply)) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
         await client.call_tool(tool, arguments)
 
 
@@ -75,8 +87,8 @@ async def next_start(tool: str, arguments: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     log_to_stderr()
-    what, tool, arguments, yes = sys.argv[1:]
+    what, era, tool, arguments, yes = sys.argv[1:]
     if what == "next":
         anyio.run(next_start, tool, json.loads(arguments))
     else:
-        anyio.run(until_killed, what, tool, json.loads(arguments), json.loads(yes))
+        anyio.run(until_killed, what, era, tool, json.loads(arguments), json.loads(yes))

@@ -25,7 +25,7 @@ from aimlops_server.guard.ledger import Entry, Ledger, Status
 from aimlops_server.guard.plan import Plan
 from aimlops_server.sandbox.app import Sandbox
 from aimlops_server.sandbox.faults import Fault, FaultKind
-from aimlops_server.sandbox.seed import DEPLOYED_RELEASE_ID
+from aimlops_server.sandbox.seed import DEPLOYED_RELEASE_ID, KOREAN_RELEASE_ID
 from aimlops_server.sandbox.transport import SandboxTransport
 from aimlops_tools import OPERATIONS, Operation
 from hypothesis import Phase
@@ -41,7 +41,7 @@ from hypothesis.stateful import (
 )
 from mcp_types import ElicitResult
 
-from tests.world import AT_ONCE, PASSWORD, PASSWORD_REFERENCE, Clock, create_arguments, make_desk, settings
+from tests.world import AT_ONCE, ENDPOINT, PASSWORD, PASSWORD_REFERENCE, Clock, create_arguments, make_desk, settings
 
 MAX_SERVERS = 4
 TTL_S = 600
@@ -53,7 +53,7 @@ OPERATIONS_TRIED: list[Operation[Any]] = [
         ("create_platform", create_arguments()),
         ("update_platform", UPDATE),
         ("update_platform", {**UPDATE, "ai_ml_ops_platform_endpoint_type": "Private"}),
-        ("delete_platform", {"release_id": DEPLOYED_RELEASE_ID}),
+        ("delete_platform", {"release_id": KOREAN_RELEASE_ID}),
     )
 ]
 FAULTS = (
@@ -167,7 +167,9 @@ class GuardMachine(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
         self.portal = self.stack.enter_context(anyio.from_thread.start_blocking_portal())
-        self.state = Path(tempfile.mkdtemp())
+        # What survives a power cut is not tried here, so the disk need not be waited for.
+        memory = Path("/dev/shm")  # noqa: S108 reason: mkdtemp makes a name of its own there
+        self.state = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         self.stack.callback(shutil.rmtree, self.state)
         self.clock = SleepyClock()
         self.sandbox = Sandbox(clock_s=lambda: self.clock.now_s)
@@ -181,6 +183,7 @@ class GuardMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for server in list(self.servers):
             self.bury(server)
+        assert verify(self.state).ok
         self.stack.close()
 
     # Servers
@@ -195,7 +198,8 @@ class GuardMachine(RuleBasedStateMachine):
     def start(self) -> None:
         wire = Wire(self.sandbox, self.sent)
         server = build_server(
-            settings(state_dir=self.state, plan_ttl_s=TTL_S),
+            # An address of its own has no neighbours, whose look-ups would be most of the time.
+            settings(state_dir=self.state, plan_ttl_s=TTL_S, endpoint=ENDPOINT),
             transport=wire,
             clock_ms=self.clock.ms,
             clock_s=self.clock,
@@ -362,18 +366,17 @@ class GuardMachine(RuleBasedStateMachine):
             self.say(question, yes=True)
 
     @precondition(lambda self: len(self.servers) > 1)
-    @rule(number=numbers, operation=operations, other_operation=operations, fault=st.sampled_from([None, *FAULTS]))
-    def a_call_meanwhile(
-        self, number: int, operation: Operation[Any], other_operation: Operation[Any], fault: Fault | None
-    ) -> None:
-        """While a change is out, another server is called."""
+    @rule(number=numbers, operation=operations, fault=st.sampled_from([None, *FAULTS]))
+    def a_call_meanwhile(self, number: int, operation: Operation[Any], fault: Fault | None) -> None:
+        """While a change of a platform at rest is out, another server is asked for the same."""
+        self.clock.now_s += 7200
         server, other = self.server(number), self.server(number + 1)
         if fault:
             self.sandbox.faults.add(Fault(fault.kind, operation.spec.method, status=fault.status))
 
         async def meanwhile() -> None:
             with contextlib.suppress(AimlopsError):
-                await self.call(other, other_operation)
+                await self.call(other, operation)
 
         server.wire.meanwhile = meanwhile
         self.go(server, operation, "form")
@@ -430,17 +433,17 @@ class GuardMachine(RuleBasedStateMachine):
                 if row.status in {Status.COMMITTED, Status.ABSENT}:
                     assert (row.status, change.acted) in {(Status.COMMITTED, True), (Status.ABSENT, False)}
 
-    @invariant()
-    def the_audit_log_is_whole(self) -> None:
-        assert verify(self.state).ok
-
     def by_target(self) -> list[tuple[list[Entry], list[Sent]]]:
         """Changes of one target never overlap, so their order is the order of their starts."""
         started = sorted((row for row in self.rows() if row.started_s is not None), key=lambda row: row.started_s or 0)
-        creates = [row for row in started if row.tool == "create_platform"]
-        others = [row for row in started if row.tool != "create_platform"]
-        posts = [change for change in self.sent if change.request[0] == "POST"]
-        return [(creates, posts), (others, [change for change in self.sent if change not in posts])]
+        targets = {request_of(row)[1] for row in started} | {change.request[1] for change in self.sent}
+        return [
+            (
+                [row for row in started if request_of(row)[1] == target],
+                [change for change in self.sent if change.request[1] == target],
+            )
+            for target in targets
+        ]
 
 
 def yes_to(plan: Plan) -> ElicitResult:
@@ -448,8 +451,7 @@ def yes_to(plan: Plan) -> ElicitResult:
 
 
 def request_of(row: Entry) -> tuple[str, str, Any]:
-    plan = Plan.from_json(row.shown)
-    return plan.method, plan.url, plan.body
+    return row.plan["method"], row.plan["url"], row.plan["body"]
 
 
 def test_the_laws_of_the_guard_hold() -> None:
@@ -459,7 +461,7 @@ def test_the_laws_of_the_guard_hold() -> None:
             derandomize=True,
             database=None,
             deadline=None,
-            max_examples=8,
+            max_examples=14,
             stateful_step_count=20,
             phases=[Phase.generate],
             print_blob=False,

@@ -18,13 +18,18 @@ from aimlops_server.sandbox.seed import DEPLOYED_RELEASE_ID, DEPLOYED_RELEASE_NA
 from aimlops_server.sandbox.serve import serve
 
 from tests.killed_server import POINTS
-from tests.world import PASSWORD, create_arguments
+from tests.world import ERAS, PASSWORD, create_arguments
 
 pytestmark = pytest.mark.anyio
 
 LIMIT_S = 60
+LEGACY, STATELESS = ERAS
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "create_platform": (create_arguments(), {"confirm": True}),
+    "update_platform": (
+        {"release_id": DEPLOYED_RELEASE_ID, "ai_ml_ops_platform_endpoint_type": "Public"},
+        {"confirm": True},
+    ),
     "delete_platform": ({"release_id": DEPLOYED_RELEASE_ID}, {"release_name": DEPLOYED_RELEASE_NAME}),
 }
 
@@ -45,15 +50,22 @@ async def listening(sandbox: Sandbox) -> AsyncGenerator[str]:
         group.cancel_scope.cancel()
 
 
-def command(what: str, tool: str) -> list[str]:
+def command(what: str, era: str, tool: str) -> list[str]:
     arguments, yes = CHANGES[tool]
-    return [sys.executable, "-m", "tests.killed_server", what, tool, json.dumps(arguments), json.dumps(yes)]
+    return [sys.executable, "-m", "tests.killed_server", what, era, tool, json.dumps(arguments), json.dumps(yes)]
 
 
 @pytest.mark.parametrize(
-    ("tool", "point"), [*(("delete_platform", point) for point in POINTS), ("create_platform", "sent")]
+    ("tool", "point", "era"),
+    [
+        *(("delete_platform", point, LEGACY) for point in POINTS),
+        ("create_platform", "answered", LEGACY),
+        ("update_platform", "answered", STATELESS),
+    ],
 )
-async def test_a_killed_server_leaves_what_the_next_one_settles(tmp_path: Path, tool: str, point: str) -> None:
+async def test_a_killed_server_leaves_what_the_next_one_settles(
+    tmp_path: Path, tool: str, point: str, era: str
+) -> None:
     sandbox = Sandbox(clock_s=time.time)
     environment = {
         **os.environ,
@@ -67,13 +79,13 @@ async def test_a_killed_server_leaves_what_the_next_one_settles(tmp_path: Path, 
     with anyio.fail_after(LIMIT_S):
         async with listening(sandbox) as url:
             environment["SCP_ENDPOINT"] = url
-            async with await anyio.open_process(command(point, tool), env=environment) as process:
+            async with await anyio.open_process(command(point, era, tool), env=environment) as process:
                 assert process.stdout
                 assert (await process.stdout.receive()).decode().split() == [point]
                 process.send_signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
                 await process.wait()
             acted = len(sandbox.changes)
-            following = await anyio.run_process(command("next", tool), env=environment, check=False)
+            following = await anyio.run_process(command("next", era, tool), env=environment, check=False)
             said = following.stderr.decode()
             assert following.returncode == 0, said
 
@@ -82,13 +94,14 @@ async def test_a_killed_server_leaves_what_the_next_one_settles(tmp_path: Path, 
         "question": ([["waiting", None]], 0),
         "approved": ([["approved", "form"]], 0),
         "started": ([["absent", "form"]], 0),
-        "sent": ([["committed", "form"]], 1),
+        "answered": ([["committed", "form"]], 1),
+        "recorded": ([["committed", "form"]], 1),
     }
     assert (told["rows"], acted) == expected[point]
-    assert ("was sent by a process that died; its outcome is unknown" in said) is (point in {"started", "sent"})
+    assert ("was sent by a process that died; its outcome is unknown" in said) is (point in {"started", "answered"})
     assert verify(tmp_path / "state").ok
     # The same call again, with nobody to ask: an approval that stands is used, and nothing is ever sent twice.
-    assert len(sandbox.changes) == (1 if point in {"approved", "sent"} else 0)
+    assert len(sandbox.changes) == (1 if point in {"approved", "answered", "recorded"} else 0)
     stored = b"".join(path.read_bytes() for path in everything_in(tmp_path))
     assert PASSWORD.encode() not in stored + following.stderr + following.stdout
 

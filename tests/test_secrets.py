@@ -1,9 +1,15 @@
 """Planted secrets never come out again: not in a result, a question, an error, a log line, a repr or a traceback."""
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from aimlops_server.app import build_server
 from aimlops_server.errors import AimlopsError
@@ -14,6 +20,7 @@ from aimlops_server.signing import sign
 from aimlops_tools.models.platforms import CreatePlatform
 from pydantic import SecretStr
 
+from tests.test_killed import command, everything_in, listening
 from tests.world import (
     PASSWORD,
     PASSWORD_REFERENCE,
@@ -32,6 +39,7 @@ pytestmark = pytest.mark.anyio
 SECRET_KEY = "canary-secret-key-9Zt"
 AUTH_TOKEN = "canary-auth-token-4Wm"
 CANARIES = (SECRET_KEY, AUTH_TOKEN, PASSWORD)
+PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n'
 SECRETS: dict[str, Any] = {"secret_key": SecretStr(SECRET_KEY), "auth_token": SecretStr(AUTH_TOKEN)}
 FAULTS: list[Fault | None] = [
     None,
@@ -111,3 +119,61 @@ def test_a_malformed_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPat
     with pytest.raises(AimlopsError) as caught:
         Settings.read()
     assert str(caught.value) == "SCP_AUTH_TOKEN must be visible ASCII characters without spaces"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither such signals nor core files")
+@pytest.mark.parametrize("ending", ["aborted", "unhandled error"])
+async def test_a_server_that_dies_with_a_password_in_memory_leaves_none_behind(tmp_path: Path, ending: str) -> None:
+    """Its last words hold a traceback; neither they nor its files hold a secret."""
+    sandbox = Sandbox(keys={ACCESS_KEY: SECRET_KEY})
+    environment = {
+        **os.environ,
+        "SCP_ACCESS_KEY": ACCESS_KEY,
+        "SCP_SECRET_KEY": SECRET_KEY,
+        "SCP_AUTH_TOKEN": AUTH_TOKEN,
+        "SCP_MCP_STATE_DIR": str(tmp_path / "state"),
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONPATH": str(Path(__file__).parent.parent),
+    }
+    said = b""
+    with anyio.fail_after(60):
+        async with listening(sandbox) as url:
+            words = command("answered" if ending == "aborted" else "fatal", "legacy", "create_platform")
+            environment["SCP_ENDPOINT"] = url
+            async with await anyio.open_process(words, env=environment, cwd=tmp_path) as process:
+                assert process.stdout
+                assert process.stderr
+                if ending == "aborted":
+                    said += await process.stdout.receive()
+                    process.send_signal(signal.SIGABRT)
+                async for part in process.stderr:
+                    said += part
+                async for part in process.stdout:
+                    said += part
+                returncode = await process.wait()
+
+    assert returncode == (-signal.SIGABRT if ending == "aborted" else 1)
+    assert (b"Fatal Python error: Aborted" if ending == "aborted" else b"raise Fatal") in said
+    assert PASSWORD.encode() in sandbox.changes[0].body
+    left = {path.name: path.read_bytes() for path in everything_in(tmp_path)}
+    assert "ledger.sqlite3" in left
+    assert [name for name, content in {**left, "said": said}.items() for c in CANARIES if c.encode() in content] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is read from /proc")
+async def test_a_server_process_leaves_no_core_file() -> None:
+    server = ["-m", "aimlops_server", "--sandbox"]
+    with anyio.fail_after(60):
+        async with await anyio.open_process(
+            ["sh", "-c", 'ulimit -S -c "$(ulimit -H -c)"; exec "$@"', "sh", sys.executable, *server],
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            await process.stdin.send(PING)
+            await process.stdout.receive()  # it serves
+            limits = await anyio.Path(f"/proc/{process.pid}/limits").read_text("utf-8")
+            process.kill()
+
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]

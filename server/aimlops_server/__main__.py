@@ -44,7 +44,16 @@ def _settings(options: argparse.Namespace) -> "Settings":
     return settings.for_sandbox() if options.sandbox else settings
 
 
+def _leave_no_core() -> None:
+    """A core file would hold the keys, and the password of a create that is out."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def _serve(options: argparse.Namespace) -> int:
+    _leave_no_core()
     # Read before the SDK is imported: a malformed setting is told at once.
     settings = _settings(options)
 
