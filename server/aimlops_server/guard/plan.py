@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from typing import Any, cast
 
 from pydantic import TypeAdapter
@@ -106,7 +107,7 @@ class Plan:
     @classmethod
     def from_json(cls, text: str) -> "Plan":
         """The plan that `to_json` wrote."""
-        return TypeAdapter(cls).validate_json(text)
+        return _reader().validate_json(text)
 
     @property
     def request_digest(self) -> str:
@@ -155,6 +156,11 @@ class Plan:
         if passed := [say(check.name) for check in self.checks if check.finding is Finding.PASS]:
             lines.append(f"{say('Passed')}: {', '.join(passed)}")
         return _fit("\n".join(lines), say("… (cut: ask the assistant for dry_run to see all)"))
+
+
+@cache
+def _reader() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
 
 
 def _digest(value: object) -> str:
