@@ -13,8 +13,9 @@ from aimlops_server.sandbox.app import Sandbox
 
 from tests.world import ERAS, PASSWORD, Clock, make_sandbox
 
-# A busy machine is not a failure: hypothesis would time each example.
-hypothesis.settings.register_profile("tests", deadline=None)
+# A busy machine is not a failure: hypothesis would time each example. Half its usual number of examples, since every
+# run draws others: the suite is run often, and is to take less than two minutes on two cores.
+hypothesis.settings.register_profile("tests", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("tests")
 
 # A shell starts background jobs, CI's among them, with SIGINT ignored, and every process that a test starts would

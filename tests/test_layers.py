@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,13 +65,17 @@ def test_only_the_client_and_the_composition_root_speak_http() -> None:
 
 def test_no_file_names_a_package_registry_or_another_project_folder() -> None:
     hosts = ("pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org", ".." + "/shared")
-    tracked = [f for f in ROOT.rglob("*") if f.is_file() and not _generated(f)]
-    naming = {f.name for f in tracked if any(h in f.read_text("utf-8", "replace") for h in hosts)}
+    naming = {f.name for f in _own(ROOT) if any(h in f.read_text("utf-8", "replace") for h in hosts)}
     assert naming == set()
 
 
-def _generated(file: Path) -> bool:
-    parts = file.relative_to(ROOT).parts
-    return any(
-        p in {".git", ".venv", ".peers", ".hypothesis", "__pycache__", "dist"} or p.endswith("_cache") for p in parts
-    )
+def _own(directory: Path) -> Iterator[Path]:
+    """The files of the project, without what is made from them or installed beside them."""
+    for each in directory.iterdir():
+        if each.is_file():
+            yield each
+        elif each.name not in _MADE and not each.name.endswith("_cache"):
+            yield from _own(each)
+
+
+_MADE = {".git", ".venv", ".peers", ".hypothesis", "__pycache__", "dist"}
