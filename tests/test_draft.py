@@ -24,6 +24,7 @@ from aimlops_server.sandbox.seed import (
     MINI_IMAGE_ID,
     SMALL_CLUSTER_ID,
 )
+from aimlops_server.sandbox.world import World
 from aimlops_tools.models.neighbours import ENGINE, PLATFORM, POOL
 from aimlops_tools.models.platforms import (
     AiMLOpsPlatformCreateRequest,
@@ -441,6 +442,14 @@ async def test_what_cannot_be_chosen_there_is_no_choice(sandbox: Sandbox, clock:
     assert labels(form, "k8s_version")[-1] == (
         "Kubernetes v1.31.8 (supported until 2026-08-22) – not suitable: its support ended on 2026-08-22"
     )
+
+
+async def test_an_account_without_clusters_can_have_a_new_one(sandbox: Sandbox, clock: Clock, era: str) -> None:
+    sandbox.world = World(clock, sandbox.world.neighbours, images=sandbox.world.images())
+    given = without(create_arguments(ai_ml_ops_platform_endpoint_type="Private"), f"{PLATFORM}.cluster_id")
+    form = await asked_first(sandbox, clock, era, given)
+
+    assert choices(form, "cluster_id") == [("new", "a new cluster, built first and billed too")]
 
 
 async def test_a_long_list_is_cut_and_says_so(sandbox: Sandbox, clock: Clock, era: str) -> None:

@@ -160,7 +160,7 @@ class Draft:
             if path in option.sets and self._agrees(option, path):
                 best.setdefault(option.value, option)
         options = list(best.values())
-        if options and path == CLUSTER_ID:
+        if path == CLUSTER_ID and (options or not choices.notes):
             first_unsuitable = sum(not option.unsuitable for option in options)
             new = Option(NEW_CLUSTER, self.say("a new cluster, built first and billed too"), {})
             options.insert(first_unsuitable, new)
