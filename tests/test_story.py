@@ -71,11 +71,6 @@ MISTAKES: dict[str, list[Mistake]] = {
             "resources",
             'add nodes to the cluster, or choose another: find_options(kind="clusters")',
         ),
-        Mistake(
-            lambda request, seen: request[PLATFORM].update(cluster_id=option(seen, "clusters", "it carries platform")),
-            "cluster is free",
-            OTHER_CLUSTER,
-        ),
     ],
     "new": [
         NAME_IS_TAKEN,
