@@ -282,6 +282,14 @@ async def test_a_create_without_gaps_is_not_asked_about(sandbox: Sandbox, clock:
     assert forms_of(person) == [["confirm"]]
 
 
+async def test_a_number_of_nodes_alone_is_no_gap(sandbox: Sandbox, clock: Clock, era: str) -> None:
+    """That the service needs it is inferred, and what is inferred never stands in the way."""
+    form = await asked_first(sandbox, clock, era, without(COMPLETE, NODE_COUNT))
+
+    assert list(fields_of(form)) == ["confirm"]
+    assert "node count: fail (inferred) – it is needed without is_auto_scale → add desired_node_count" in form.message
+
+
 async def test_the_optional_may_be_left_empty(sandbox: Sandbox, clock: Clock, era: str) -> None:
     person = fills_in({**WISHES, "initial_user_email": " ", "ai_ml_ops_platform_endpoint_type": None})
     async with session(sandbox, era, person, clock=clock) as client:
