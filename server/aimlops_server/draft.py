@@ -317,8 +317,7 @@ def _fill(arguments: dict[str, Any], path: str, options: list[Option] | None, co
     if chosen is None:
         return f"{_key(path)}: choose one of the list"
     for each, part in chosen.sets.items():
-        if each == path or not _at(arguments, each):
-            _put(arguments, each, part)
+        _put(arguments, each, part)
     return ""
 
 
