@@ -24,6 +24,7 @@ from aimlops_server.sandbox.seed import (
     MINI_IMAGE_ID,
     SMALL_CLUSTER_ID,
 )
+from aimlops_server.sandbox.world import World
 from aimlops_tools.models.neighbours import ENGINE, PLATFORM, POOL
 from aimlops_tools.models.platforms import (
     AiMLOpsPlatformCreateRequest,
@@ -281,6 +282,14 @@ async def test_a_create_without_gaps_is_not_asked_about(sandbox: Sandbox, clock:
     assert forms_of(person) == [["confirm"]]
 
 
+async def test_a_number_of_nodes_alone_is_no_gap(sandbox: Sandbox, clock: Clock, era: str) -> None:
+    """That the service needs it is inferred, and what is inferred never stands in the way."""
+    form = await asked_first(sandbox, clock, era, without(COMPLETE, NODE_COUNT))
+
+    assert list(fields_of(form)) == ["confirm"]
+    assert "node count: fail (inferred) – it is needed without is_auto_scale → add desired_node_count" in form.message
+
+
 async def test_the_optional_may_be_left_empty(sandbox: Sandbox, clock: Clock, era: str) -> None:
     person = fills_in({**WISHES, "initial_user_email": " ", "ai_ml_ops_platform_endpoint_type": None})
     async with session(sandbox, era, person, clock=clock) as client:
@@ -443,6 +452,14 @@ async def test_what_cannot_be_chosen_there_is_no_choice(sandbox: Sandbox, clock:
     )
 
 
+async def test_an_account_without_clusters_can_have_a_new_one(sandbox: Sandbox, clock: Clock, era: str) -> None:
+    sandbox.world = World(clock, sandbox.world.neighbours, images=sandbox.world.images())
+    given = without(create_arguments(ai_ml_ops_platform_endpoint_type="Private"), f"{PLATFORM}.cluster_id")
+    form = await asked_first(sandbox, clock, era, given)
+
+    assert choices(form, "cluster_id") == [("new", "a new cluster, built first and billed too")]
+
+
 async def test_a_long_list_is_cut_and_says_so(sandbox: Sandbox, clock: Clock, era: str) -> None:
     keypairs = tuple(Keypair(f"key-{number:03d}", "ssh", "") for number in range(MAX_CHOICES + 7))
     sandbox.world.neighbours = replace(sandbox.world.neighbours, keypairs=keypairs)
@@ -487,9 +504,9 @@ async def test_a_denied_look_up_is_a_free_text_with_a_note(clock: Clock, era: st
     assert not result.is_error, text_of(result)
     _, second, third, fourth, _, sixth, _ = person.asked
     notes = second.message.splitlines()[1:]
-    assert [re.sub("; request id .*", "", note) for note in notes] == [
+    assert [re.sub(r"; request id [\w-]+", "", note) for note in notes] == [
         "The service answered HTTP 403; Forbidden; its words: “You do not have permission to perform "
-        f"{action}.”; permission needed: {action}"
+        f"{action}.”; permission needed: {action}."
         for action in ("aimlops-platform:ListImages", "ske:ListClusters")
     ]
     assert fields_of(second) == {
@@ -534,11 +551,9 @@ async def test_a_name_that_carries_an_instruction_is_shown_as_one_harmless_line(
 
 BAD_NAME = f"{ENGINE}.kubernetes_engine_name: must be a text of 3 to 30 characters like ^[a-z][a-z0-9\\-]*[a-z0-9]$"
 # The first thing that is missing, an answer that cannot be, and why.
-WRONG: list[tuple[str, object, str]] = [
+WRONG: list[tuple[str, str | int, str]] = [
     (f"{ENGINE}.kubernetes_engine_name", "Vision Cluster", BAD_NAME),
     (f"{ENGINE}.kubernetes_engine_name", "  ", "kubernetes_engine_name: an answer is needed"),
-    (f"{ENGINE}.kubernetes_engine_name", None, "kubernetes_engine_name: an answer is needed"),
-    (f"{ENGINE}.vpc_id", "made-up", "vpc_id: choose one of the list"),
     (f"{ENGINE}.vpc_id", 7, "vpc_id: choose one of the list"),
     (f"{POOL}.volume_size", "100", f"{POOL}.volume_size: must be a whole number (GB, e.g. 104)"),
     (f"{PLATFORM}.release_name", 7, f"{PLATFORM}.release_name: must be a text, not empty (Platform name)"),
@@ -552,17 +567,20 @@ WRONG: list[tuple[str, object, str]] = [
 
 @pytest.mark.parametrize(("path", "answer", "reason"), WRONG, ids=[f"{p.partition('.')[2]} {a}" for p, a, _ in WRONG])
 async def test_an_answer_that_cannot_be_is_asked_again_with_the_reason(
-    sandbox: Sandbox, clock: Clock, era: str, path: str, answer: object, reason: str
+    sandbox: Sandbox, clock: Clock, era: str, path: str, answer: str | int, reason: str
 ) -> None:
     field = path.partition(".")[2]
-    wrong: list[ElicitResult] = [accepts({field: answer} if answer is not None else {}), ElicitResult(action="decline")]
+    wrong = [accepts({field: answer}), accepts({}), ElicitResult(action="decline")]
     person = Person(lambda _: wrong.pop(0))
     async with session(sandbox, era, person, clock=clock) as client:
         await refused(client, without(COMPLETE, path))
 
-    first, again = person.asked
-    assert again.message.splitlines() == [*first.message.splitlines(), f"This cannot be: {reason}"]
-    assert schema_of(again) == schema_of(first)
+    first, *again = person.asked
+    reasons = (reason, f"{field}: an answer is needed")
+    assert [form.message.splitlines() for form in again] == [
+        [*first.message.splitlines(), f"This cannot be: {each}"] for each in reasons
+    ]
+    assert [schema_of(form) for form in again] == [schema_of(first)] * 2
     assert sandbox.changes == ()
 
 
@@ -589,8 +607,15 @@ async def test_two_wrong_answers_are_within_what_a_client_follows(sandbox: Sandb
     assert len(person.asked) == 9
 
 
-@pytest.mark.parametrize("form", FORMS, ids=[next(iter(form)) for form in FORMS])
-@pytest.mark.parametrize(("action", "how"), [("decline", "declined"), ("cancel", "closed the form without an answer")])
+DECLINED = ("decline", "declined")
+CLOSED = ("cancel", "closed the form without an answer")
+
+
+@pytest.mark.parametrize(
+    ("form", "action", "how"),
+    [*((form, *DECLINED) for form in FORMS), (FORMS[0], *CLOSED)],
+    ids=[*(next(iter(form)) for form in FORMS), "cancel"],
+)
 async def test_a_no_to_any_form_sends_nothing(
     sandbox: Sandbox, clock: Clock, era: str, form: dict[str, str], action: str, how: str
 ) -> None:

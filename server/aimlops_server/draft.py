@@ -160,7 +160,7 @@ class Draft:
             if path in option.sets and self._agrees(option, path):
                 best.setdefault(option.value, option)
         options = list(best.values())
-        if options and path == CLUSTER_ID:
+        if path == CLUSTER_ID and (options or not choices.notes):
             first_unsuitable = sum(not option.unsuitable for option in options)
             new = Option(NEW_CLUSTER, self.say("a new cluster, built first and billed too"), {})
             options.insert(first_unsuitable, new)
@@ -317,8 +317,7 @@ def _fill(arguments: dict[str, Any], path: str, options: list[Option] | None, co
     if chosen is None:
         return f"{_key(path)}: choose one of the list"
     for each, part in chosen.sets.items():
-        if each == path or not _at(arguments, each):
-            _put(arguments, each, part)
+        _put(arguments, each, part)
     return ""
 
 
