@@ -36,7 +36,7 @@ EXPECTED: list[tuple[str, str, list[str]]] = [
     ("volume_id", "cifs", []),
     ("cifs_volume_id", "", [there.CIFS_VOLUME_ID]),
     ("lb_id", "mlops-lb", [there.LOAD_BALANCER_ID]),
-    ("k8s_version", "v1.3", ["v1.32.8", "v1.33.5", "v1.34.3", "v1.31.8"]),
+    ("k8s_version", "v1.3", ["v1.34.3", "v1.33.5", "v1.32.8", "v1.31.8"]),
     ("kubernetes_version", "1.34", ["v1.34.3"]),
     ("server_type_id", "gpu", ["g1v16m240", "g1v32m480"]),
     ("volume_type_name", "encrypted", ["HDD_KMS", "SSD_KMS"]),

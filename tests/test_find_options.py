@@ -61,9 +61,9 @@ NOT_NFS = "its protocol is CIFS, and volume_id needs NFS"
 OFFERED: dict[str, list[tuple[str, list[str]]]] = {
     "node_pools": [("gpu (1 × g1v16m240)", []), ("pool (2 × s1v16m64)", [])],
     "kubernetes_versions": [
-        ("Kubernetes v1.32.8 (supported until 2027-01-19)", []),
-        ("Kubernetes v1.33.5 (supported until 2027-07-18)", []),
         ("Kubernetes v1.34.3 (supported until 2027-11-15)", []),
+        ("Kubernetes v1.33.5 (supported until 2027-07-18)", []),
+        ("Kubernetes v1.32.8 (supported until 2027-01-19)", []),
         ("Kubernetes v1.31.8 (supported until 2026-08-22)", ["its support ended on 2026-08-22"]),
     ],
     "node_images": [
@@ -107,14 +107,14 @@ OFFERED: dict[str, list[tuple[str, list[str]]]] = {
     ],
     "keypairs": [("admin-key (ssh)", []), ("mlops-key (ssh)", []), ("분석팀-key (ssh)", [])],
     "server_types": [
-        ("g1v16m240 (16 vCPU, 240 GB, GPU)", []),
-        ("g1v32m480 (32 vCPU, 480 GB, GPU)", []),
-        ("s1v16m32 (16 vCPU, 32 GB)", []),
-        ("s1v16m64 (16 vCPU, 64 GB)", []),
         ("s1v4m16 (4 vCPU, 16 GB)", []),
         ("s1v8m16 (8 vCPU, 16 GB)", []),
         ("s1v8m32 (8 vCPU, 32 GB)", []),
+        ("s1v16m32 (16 vCPU, 32 GB)", []),
+        ("s1v16m64 (16 vCPU, 64 GB)", []),
         ("s2v32m128 (32 vCPU, 128 GB)", []),
+        ("g1v16m240 (16 vCPU, 240 GB, GPU)", []),
+        ("g1v32m480 (32 vCPU, 480 GB, GPU)", []),
         ("s1v2m4 (2 vCPU, 4 GB)", TOO_SMALL),
         ("s1v2m8 (2 vCPU, 8 GB)", TOO_SMALL),
         ("s1v4m8 (4 vCPU, 8 GB)", TOO_SMALL),

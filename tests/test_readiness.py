@@ -122,6 +122,7 @@ async def test_sound_create_passes_every_check(sandbox: Sandbox, clock: Clock, e
         ("volume type", True),
         ("key pair", True),
         ("node image", True),
+        ("size", True),
         ("quota", True),
         ("quota", True),
     ]
@@ -423,8 +424,22 @@ MISTAKES: dict[str, tuple[JsonObject, list[Failure]]] = {
             ),
         ],
     ),
+    "too few nodes in a new cluster": (
+        changed(ON_NEW, pool={"desired_node_count": 1}),
+        [
+            (
+                "size",
+                True,
+                "1 nodes: 16 vCPU, 64 GB; Enterprise needs about 24 vCPU, 96 GB",
+                'raise desired_node_count, or take a larger type: find_options(kind="server_types")',
+            )
+        ],
+    ),
     "nodes too small, disks that this API cannot order": (
-        changed(ON_NEW, pool={"server_type_id": "s1v2m8", "volume_type_name": "SSD_Provisioned"}),
+        changed(
+            ON_NEW,
+            pool={"server_type_id": "s1v2m8", "volume_type_name": "SSD_Provisioned", "desired_node_count": 12},
+        ),
         [
             (
                 "server type",
@@ -580,7 +595,7 @@ async def test_denied_services_are_one_line_and_stop_nothing(clock: Clock) -> No
     assert unknown(checks) == [
         (
             "cluster name, Kubernetes version, VPC, subnet, security group, file volume, server type, volume type, "
-            "key pair, node image, quota",
+            "key pair, node image, size, quota",
             "the key may not look it up (HTTP 403)",
         )
     ]
@@ -686,7 +701,7 @@ async def test_hanging_everything_is_given_up_in_the_same_time(sandbox: Sandbox,
     (check,) = checks
     assert (check.finding, check.detail) == (Finding.UNKNOWN, "no answer within 0.3 s")
     assert check.name.split(", ")[:3] == ["name", "image", "cluster name"]
-    assert len(check.name.split(", ")) == 13
+    assert len(check.name.split(", ")) == 14
     # Two rounds of turns would take twice as long.
     assert took_s < 0.6
 
