@@ -13,6 +13,20 @@ AT_ONCE = 8
 T = TypeVar("T")
 
 
+def shared(read: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    """The same read, made once for all who ask; again only after it failed."""
+    lock = anyio.Lock()
+    kept: list[T] = []
+
+    async def once() -> T:
+        async with lock:
+            if not kept:
+                kept.append(await read())
+        return kept[0]
+
+    return once
+
+
 async def together(*reads: Callable[[], Awaitable[T]]) -> list[T]:
     """The results of reads sent together, in order; the first one's error if any failed."""
     results: dict[int, T] = {}

@@ -23,6 +23,7 @@ from aimlops_tools.models.images import ListImages
 from aimlops_tools.models.platforms import (
     CheckPlatformName,
     CreatePlatform,
+    KubeflowResponse,
     KubernetesEngineCreateRequest,
     ListPlatforms,
     NodePoolCreateRequest,
@@ -34,11 +35,12 @@ from aimlops_server.guard.plan import Check, Finding, quoted, some
 from aimlops_server.guard.shape import shape_checks
 from aimlops_server.neighbours import Neighbours
 from aimlops_server.paging import walk
-from aimlops_server.together import together
+from aimlops_server.together import shared, together
 from aimlops_server.wording import Wording
 
 # The service's code for a well-formed id that it does not know (facts 5).
 NO_SUCH_ONE = "PRODUCT-AI-ANALYTICS-USER-0002"
+_ORDER = (Finding.FAIL, Finding.UNKNOWN, Finding.PASS)
 # A check that has no result by then is reported as not made.
 WAIT_S = 20.0
 
@@ -52,6 +54,7 @@ class Readiness:
     api: ApiClient
     say: Wording
     api_version: str
+    wait_s: float = WAIT_S
 
     async def checks(self, create: CreatePlatform) -> tuple[Check, ...]:
         """All checks, failures first.
@@ -59,10 +62,22 @@ class Readiness:
         Raises:
             AimlopsError: the product's own API cannot be read, so nothing can be said.
         """
-        run = _Run(self.api, self.say, create, Neighbours(self.api, max_age_s=WAIT_S))
-        results = await together(*(_bounded(check, self.say) for check in run.all()))
+        platforms = shared(lambda: walk(self.api, ListPlatforms(size=100)))
+        run = _Run(self.api, self.say, create, Neighbours(self.api, max_age_s=self.wait_s), platforms)
+        end_s = anyio.current_time() + self.wait_s
+        results = await together(*(self._bounded(check, end_s) for check in run.all()))
         found = [*shape_checks(create, self.api_version, self.say), *(check for checks in results for check in checks)]
-        return tuple(sorted(_merged(found), key=lambda check: (check.finding is Finding.PASS, check.inferred)))
+        return tuple(sorted(_merged(found), key=lambda check: (_ORDER.index(check.finding), check.inferred)))
+
+    def _bounded(self, check: "_Reads", end_s: float) -> Callable[[], Awaitable[Checks]]:
+        async def run() -> Checks:
+            # One end for all: the checks wait for each other's turns.
+            with anyio.CancelScope(deadline=end_s):
+                return await check.make()
+            words = self.say("no answer within {seconds} s", seconds=f"{self.wait_s:g}")
+            return [Check(check.name, Finding.UNKNOWN, words)]
+
+        return run
 
 
 def _merged(checks: Checks) -> Checks:
@@ -73,15 +88,6 @@ def _merged(checks: Checks) -> Checks:
         first = merged.get(key)
         merged[key] = replace(first, name=f"{first.name}, {check.name}") if first else check
     return list(merged.values())
-
-
-def _bounded(check: "_Reads", say: Wording) -> Callable[[], Awaitable[Checks]]:
-    async def run() -> Checks:
-        with anyio.move_on_after(WAIT_S):
-            return await check.make()
-        return [Check(check.name, Finding.UNKNOWN, say("no answer within {seconds} s", seconds=f"{WAIT_S:g}"))]
-
-    return run
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class _Run:
     say: Wording
     create: CreatePlatform
     neighbours: Neighbours
+    platforms: Callable[[], Awaitable[list[KubeflowResponse]]]
 
     def all(self) -> Iterator[_Reads]:
         platform = self.create.ai_ml_ops_platform_create_request
@@ -120,6 +127,9 @@ class _Run:
         return Check(name, Finding.FAIL, detail, inferred=True, fix=fix)
 
     def _unknown(self, name: str, error: AimlopsError, fix: str = "") -> Check:
+        if isinstance(error, Refused) and error.status == 403:
+            # The same words for all of them: a person reads one line, not one with its own request id for each.
+            return Check(name, Finding.UNKNOWN, self.say("the key may not look it up (HTTP 403)"), fix=fix)
         return Check(name, Finding.UNKNOWN, error.happened, fix=fix)
 
     async def _name(self) -> Checks:
@@ -172,6 +182,10 @@ class _Run:
         try:
             (cluster,) = await self.neighbours.all(n.OneCluster(cluster_id=cluster_id), n.Cluster)
         except AimlopsError as error:
+            if isinstance(error, Refused) and error.status == 404:
+                return [
+                    self._probably("cluster", self.say("there is no such cluster"), 'find_options(kind="clusters")')
+                ]
             return [self._unknown("cluster", error)]
         except ValueError:
             return [Check("cluster", Finding.UNKNOWN, self.say("the Kubernetes service's answer cannot be read"))]
@@ -218,7 +232,7 @@ class _Run:
     async def _carries_none(self, cluster_id: str) -> Checks:
         name = "cluster is free"
         try:
-            platforms = await walk(self.api, ListPlatforms(size=100))
+            platforms = await self.platforms()
         except AimlopsError as error:
             return [self._unknown(name, error)]
         there = [quoted(platform.release_name) for platform in platforms if platform.cluster_id == cluster_id]
@@ -387,7 +401,7 @@ class _Run:
         """How many there may be, where the account's quotas say it. Which names they have is not documented."""
         try:
             quotas = await self.neighbours.all(n.AccountQuotas(), n.AccountQuota)
-            platforms = await walk(self.api, ListPlatforms(size=100))
+            platforms = await self.platforms()
             new_cluster = self.create.kubernetes_engine_create_request is not None
             clusters = await self.neighbours.all(n.Clusters(), n.Cluster) if new_cluster else []
         except AimlopsError as error:

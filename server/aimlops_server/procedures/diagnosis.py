@@ -82,9 +82,7 @@ async def _look_around(api: ApiClient, seen: _Seen) -> None:
             with anyio.fail_after(WAIT_S):
                 await look()
         except AimlopsError as error:
-            # Nodes are listed only once a platform is deployed there (facts 5): that is no failure of the look.
-            hint = "not listed before a platform is deployed" if _is_not_found(error) else error.happened
-            seen.failed.append(f"{name}: {hint}")
+            seen.failed.append(f"{name}: {_why_not(name, error)}")
         except (TimeoutError, ValueError):
             seen.failed.append(f"{name}: no answer that can be used")
         else:
@@ -128,8 +126,12 @@ async def _look_around(api: ApiClient, seen: _Seen) -> None:
             group.start_soon(read, name, look)
 
 
-def _is_not_found(error: AimlopsError) -> bool:
-    return isinstance(error, Refused) and error.status == 404
+def _why_not(name: str, error: AimlopsError) -> str:
+    if not isinstance(error, Refused) or error.status != 404:
+        return error.happened
+    # These are listed only once a platform is deployed there (facts 5): that is no failure of the look.
+    late = name in {"nodes", "storage classes"}
+    return "not listed before a platform is deployed, nor without a cluster" if late else "not there (HTTP 404)"
 
 
 def _causes(seen: _Seen, now_s: float) -> Iterator[Cause]:
@@ -228,7 +230,7 @@ def _of_its_state(seen: _Seen, state: str, now_s: float) -> Iterator[Cause]:
             "certain",
             "its installation or last change failed; the service tells no reason",
             f"release_state is {platform.release_state}",
-            "mend the causes above, then delete_platform and create_platform again; vendor support has the reason",
+            "mend the other causes, then delete_platform and create_platform again; vendor support has the reason",
         )
     elif state != DEPLOYED and since_s is not None and since_s > STUCK_S.get(state, STUCK_ANYWAY_S):
         yield _cause(

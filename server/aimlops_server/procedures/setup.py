@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+import anyio
 from aimlops_tools.lookup import Lookup
 from aimlops_tools.models import neighbours as n
 from aimlops_tools.models.platforms import ListPlatforms
@@ -18,6 +20,8 @@ from aimlops_server.together import together
 MAX_SKEW_S = 60.0
 PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+# Well below what a client waits for a tool; the checks take turns, so it is one end for all.
+WAIT_S = 20.0
 # One small read of each neighbouring service; a test holds that none is missing.
 SAMPLES: tuple[Lookup, ...] = (
     n.KubernetesVersions(),
@@ -31,19 +35,27 @@ SAMPLES: tuple[Lookup, ...] = (
 )
 
 
-async def check_setup(api: ApiClient, settings: Settings) -> Setup:
+async def check_setup(api: ApiClient, settings: Settings, wait_s: float = WAIT_S) -> Setup:
     """All checks; none of them raises."""
     keys = _keys(settings)
-    found = await together(
-        lambda: _network(api, settings),
-        lambda: _versions(api, settings),
-        *((lambda: _accepted(api), lambda: _neighbours(api, settings)) if keys.finding == "pass" else ()),
-    )
+    made: dict[str, Callable[[], Awaitable[list[SetupCheck]]]] = {
+        "network": lambda: _network(api, settings),
+        "version": lambda: _versions(api, settings),
+    }
+    if keys.finding == "pass":
+        made["accepted"] = lambda: _accepted(api)
+        if settings.reaches_neighbours:
+            made |= {sample.spec.service: partial(_reading, api, sample) for sample in SAMPLES}
+        else:
+            made["neighbours"] = _neighbours_off
+    end_s = anyio.current_time() + wait_s
+    found = await together(*(_bounded(name, check, end_s, wait_s) for name, check in made.items()))
     found.insert(0, [keys])
     checks = tuple(check for checks in found for check in checks)
-    needed = {"keys", "network", "accepted", "version"}
+    findings = {check.name: check.finding for check in checks}
     return Setup(
-        ready=not any(check.finding == "fail" and check.name in needed for check in checks),
+        # A signed call that went through needs keys and a network.
+        ready=findings.get("accepted") == "pass" and findings["version"] != "fail",
         checks=checks,
         settings={
             "region": settings.region,
@@ -113,26 +125,33 @@ async def _accepted(api: ApiClient) -> list[SetupCheck]:
     return [_pass("accepted", f"the keys are accepted and the product is enabled; {platforms.total} platforms")]
 
 
-async def _neighbours(api: ApiClient, settings: Settings) -> list[SetupCheck]:
-    if not settings.reaches_neighbours:
-        why = "SCP_ENDPOINT is one service's address: find_options and the checks of ids are off"
-        return [_fail("neighbours", why, "put {service} into SCP_ENDPOINT, or unset it")]
-    return await together(*(_reading(api, sample) for sample in SAMPLES))
+async def _neighbours_off() -> list[SetupCheck]:
+    why = "SCP_ENDPOINT is one service's address: find_options and the checks of ids are off"
+    return [_fail("neighbours", why, "put {service} into SCP_ENDPOINT, or unset it")]
 
 
-def _reading(api: ApiClient, sample: Lookup) -> Callable[[], Awaitable[SetupCheck]]:
+async def _reading(api: ApiClient, sample: Lookup) -> list[SetupCheck]:
     service = sample.spec.service
+    try:
+        await api.read(sample)
+    except Refused as error:
+        if error.status == 401:
+            return [_unknown(service, "the keys are not accepted (HTTP 401)")]
+        return [_fail(service, error.happened, error.next_step + "; until then its values come from the user")]
+    except AimlopsError as error:
+        return [_unknown(service, error.happened)]
+    return [_pass(service, "can be read")]
 
-    async def read() -> SetupCheck:
-        try:
-            await api.read(sample)
-        except Refused as error:
-            return _fail(service, error.happened, error.next_step + "; until then its values come from the user")
-        except AimlopsError as error:
-            return _unknown(service, error.happened)
-        return _pass(service, "can be read")
 
-    return read
+def _bounded(
+    name: str, check: Callable[[], Awaitable[list[SetupCheck]]], end_s: float, wait_s: float
+) -> Callable[[], Awaitable[list[SetupCheck]]]:
+    async def run() -> list[SetupCheck]:
+        with anyio.CancelScope(deadline=end_s):
+            return await check()
+        return [_unknown(name, f"no answer within {wait_s:g} s")]
+
+    return run
 
 
 def _pass(name: str, detail: str) -> SetupCheck:
