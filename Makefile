@@ -45,7 +45,7 @@ docs: $(INSTALLED) openapi
 openapi: $(INSTALLED)
 	$(BIN)/python -m tests.openapi
 
-# What the next two drive the server with comes from npm and PyPI into a folder that git ignores.
+# What the next three drive the server with comes from npm and PyPI into a folder that git ignores.
 PEERS := .peers
 INSTALL_PEER = $(PYTHON) -c "import os, shutil; os.makedirs('$(@D)', exist_ok=True); shutil.copy('$<', '$(@D)')"
 
@@ -67,14 +67,9 @@ $(PEERS)/%/installed: %/package.json
 	npm install --prefix $(@D) --no-audit --no-fund --loglevel=error
 	$(PYTHON) -c "open('$@', 'w').close()"
 
-# The server beside a minimal one and FastMCP's proxy, on Linux. ARGS=--help shows the options, e.g. ARGS=--quick.
-bench: $(INSTALLED) $(PEERS)/fastmcp/installed
+# The server beside a minimal one and FastMCP's proxy, on Linux. ARGS=--help shows the options.
+bench: $(INSTALLED) $(PEERS)/clients/fastmcp_client/installed
 	$(BIN)/python -m benchmarks.run $(ARGS)
-
-$(PEERS)/fastmcp/installed: benchmarks/requirements.txt
-	$(PYTHON) -m venv --clear $(@D)
-	$(@D)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	$(PYTHON) -c "open('$@', 'w').close()"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed: make PYTHON=...')"

@@ -25,12 +25,12 @@ from aimlops_server.signing import Keys, sign
 from aimlops_tools import OPERATIONS
 from pydantic import SecretStr
 
-from benchmarks.openapi import document
 from benchmarks.processes import Command, Server, running, upstream
 from benchmarks.upstream import PLATFORMS, release_id, release_name
 
 ROOT = Path(__file__).parent.parent
-PEER = ROOT / ".peers" / "fastmcp" / "bin" / "python"
+OPENAPI = ROOT / "docs" / "openapi.json"
+PEER = ROOT / ".peers" / "clients" / "fastmcp_client" / "bin" / "python"
 KEYS = Keys("bench-access-key", SecretStr("bench-secret-key"))
 IN_FLIGHT = (1, 8, 32)
 DELAY_MS = 20
@@ -79,15 +79,13 @@ def _commands(url: str, folder: Path) -> dict[str, Command]:
         "SCP_SECRET_KEY": KEYS.secret_key.get_secret_value(),
         "SCP_MCP_STATE_DIR": str(folder / "state"),
     }
-    api = folder / "openapi.json"
-    api.write_text(json.dumps(document(url)), "utf-8")
     python = sys.executable
     # The peers' environment has no package of ours; the signature is one of the files that need none.
     peer = {**environment, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "server")))}
     return {
         OURS: Command(OURS, (python, "-m", "aimlops_server"), environment),
         MINIMAL: Command(MINIMAL, (python, "-m", "benchmarks.minimal"), environment),
-        PROXY: Command(PROXY, (str(PEER), "-m", "benchmarks.proxy", str(api)), peer),
+        PROXY: Command(PROXY, (str(PEER), "-m", "benchmarks.proxy", str(OPENAPI)), peer),
     }
 
 

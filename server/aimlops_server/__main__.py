@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0  # the reader of the output has seen enough
+    finally:
+        gc.enable()
 
 
 def _settings(options: argparse.Namespace) -> "Settings":
@@ -54,12 +56,12 @@ def _leave_no_core() -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     _leave_no_core()
+    # What is imported stays: to look for garbage in it, again and again, took an eighth of the start.
+    gc.disable()
     # Read before the SDK is imported: a malformed setting is told at once.
     settings = _settings(options)
 
     async def run() -> None:
-        # What is imported stays: to look for garbage in it, again and again, took an eighth of the start.
-        gc.disable()
         from aimlops_server import app
 
         in_flight = app.InFlight()

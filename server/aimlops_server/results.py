@@ -1,19 +1,19 @@
 """What a tool call answers with: structured content, and the same as compact JSON text."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, cast
 
 from aimlops_tools.fields import Listing
 from aimlops_tools.operation import Answer
 from mcp_types import CallToolResult, TextContent
+from pydantic_core import to_json
 
 MAX_ITEMS_SHOWN = 100
 
 
 def result(data: dict[str, Any]) -> CallToolResult:
     """A call that went well."""
-    written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    written = to_json(data).decode()
     return CallToolResult(content=[text(written)], structured_content=data)
 
 

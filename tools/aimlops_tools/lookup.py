@@ -57,6 +57,9 @@ class Option:
 class Item(Answer):
     """One thing that a look-up lists."""
 
+    # No start needs these: pydantic builds each when it is first read.
+    model_config = ConfigDict(defer_build=True)
+
     # The create's fields that `value` goes into, with dots between the levels.
     goes_into: ClassVar[tuple[str, ...]] = ()
 
@@ -112,6 +115,8 @@ class LookupAnswer(Answer):
 
 class Lookup(Operation[LookupAnswer]):
     """One list of a neighbouring service. `items_name` is its name in the envelope."""
+
+    model_config = ConfigDict(defer_build=True)
 
     items_name: ClassVar[str]
     item: ClassVar[type[Item]]
