@@ -553,8 +553,8 @@ BAD_NAME = f"{ENGINE}.kubernetes_engine_name: must be a text of 3 to 30 characte
 # The first thing that is missing, an answer that cannot be, and why.
 WRONG: list[tuple[str, str | int, str]] = [
     (f"{ENGINE}.kubernetes_engine_name", "Vision Cluster", BAD_NAME),
-    (f"{ENGINE}.kubernetes_engine_name", "  ", "kubernetes_engine_name: an answer is needed"),
-    (f"{ENGINE}.vpc_id", 7, "vpc_id: choose one of the list"),
+    (f"{ENGINE}.kubernetes_engine_name", "  ", "Name of the new cluster: an answer is needed"),
+    (f"{ENGINE}.vpc_id", 7, "VPC: choose one of the list"),
     (f"{POOL}.volume_size", "100", f"{POOL}.volume_size: must be a whole number (GB, e.g. 104)"),
     (f"{PLATFORM}.release_name", 7, f"{PLATFORM}.release_name: must be a text, not empty (Platform name)"),
     (
@@ -576,7 +576,8 @@ async def test_an_answer_that_cannot_be_is_asked_again_with_the_reason(
         await refused(client, without(COMPLETE, path))
 
     first, *again = person.asked
-    reasons = (reason, f"{field}: an answer is needed")
+    (title,) = (form[path] for form in FORMS if path in form)
+    reasons = (reason, f"{title}: an answer is needed")
     assert [form.message.splitlines() for form in again] == [
         [*first.message.splitlines(), f"This cannot be: {each}"] for each in reasons
     ]
@@ -591,7 +592,7 @@ async def test_three_answers_that_cannot_be_end_the_call(sandbox: Sandbox, clock
         text = await refused(client, ALMOST_NOTHING)
 
     assert text == (
-        "create_platform was not sent. The user's answers cannot be: subnet_id: choose one of the list.\n"
+        "create_platform was not sent. The user's answers cannot be: Subnet: choose one of the list.\n"
         "Changed: nothing was changed.\nNext: tell the user what is right, call again"
     )
     assert forms_of(person) == [FORM_FIELDS[i] for i in (0, 0, 1, 1, 2, 3)]

@@ -115,7 +115,9 @@ class Draft:
             )
         content = answer.content or {}
         filled = deepcopy(self.arguments)
-        wrong = [words for path, options in self.asked.items() if (words := _fill(filled, path, options, content))]
+        wrong = [
+            words for path, options in self.asked.items() if (words := _fill(filled, path, options, content, self.say))
+        ]
         wrong += [problem.words for problem in problems_of(CreatePlatform, filled) if not problem.is_missing]
         self.asked = {}
         self._problem = "; ".join(wrong)
@@ -301,11 +303,13 @@ def _put(arguments: dict[str, Any], path: str, value: JsonValue) -> None:
     arguments[owner][name] = [value] if is_list else value
 
 
-def _fill(arguments: dict[str, Any], path: str, options: list[Option] | None, content: dict[str, Any]) -> str:
+def _fill(
+    arguments: dict[str, Any], path: str, options: list[Option] | None, content: dict[str, Any], say: Wording
+) -> str:
     """Put the answer for one field in; what is wrong with it, or ""."""
     value = content.get(_key(path))
     if value is None or (isinstance(value, str) and not value.strip()):
-        return "" if path in OPTIONAL else f"{_key(path)}: an answer is needed"
+        return "" if path in OPTIONAL else say("{field}: an answer is needed", field=say(_TITLES[path]))
     if path == CLUSTER_ID and value == NEW_CLUSTER:
         for owner in (ENGINE, POOL):
             arguments[owner] = arguments.get(owner) or {}
@@ -315,7 +319,7 @@ def _fill(arguments: dict[str, Any], path: str, options: list[Option] | None, co
         return ""
     chosen = next((option for option in options if option.value == value), None)
     if chosen is None:
-        return f"{_key(path)}: choose one of the list"
+        return say("{field}: choose one of the list", field=say(_TITLES[path]))
     for each, part in chosen.sets.items():
         _put(arguments, each, part)
     return ""

@@ -118,6 +118,7 @@ KOREAN: dict[str, str] = {
     "raise desired_node_count, or take a larger type: {call}": "desired_node_count를 늘리거나 더 큰 유형을 고르세요: {call}",
     "{what}: {used} of {limit} used": "{what}: {limit} 중 {used} 사용",
     "delete what is not needed, or ask for a higher quota": "필요 없는 것을 삭제하거나 할당량 증가를 요청하세요",
+    "the key may not look it up (HTTP 403)": "이 키로는 조회할 수 없습니다 (HTTP 403)",
     "no answer within {seconds} s": "{seconds}초 안에 응답이 없습니다",
     # What the request shows by itself
     "cluster_id and a new cluster's two objects are alternatives": "cluster_id와 새 클러스터의 두 객체는 함께 쓸 수 없습니다",
@@ -182,6 +183,8 @@ KOREAN: dict[str, str] = {
         "새 플랫폼: 빠진 것을 고르세요. 아직 아무것도 보내지 않으며, 전체는 나중에 확인합니다."
     ),
     "This cannot be: {problem}": "이 값은 쓸 수 없습니다: {problem}",
+    "{field}: an answer is needed": "{field}: 답이 필요합니다",
+    "{field}: choose one of the list": "{field}: 목록에서 하나를 고르세요",
     "not suitable": "적합하지 않음",
     "{title}: {count} of {all} are listed.": "{title}: {all}개 중 {count}개만 표시합니다.",
     "a new cluster, built first and billed too": "새 클러스터: 먼저 만들고 요금도 부과됩니다",
