@@ -245,6 +245,20 @@ async def test_leaving_what_was_not_followed_is_nothing(sandbox: Sandbox, clock:
         assert held.sleeping == 1
 
 
+async def test_only_those_who_follow_a_platform_hear_of_it(
+    sandbox: Sandbox, clock: Clock, held: Held, era: str
+) -> None:
+    async with following(sandbox, era, held, clock, DEPLOYED) as follower, anyio.create_task_group() as calls:
+        arguments = {"release_id": CREATING_RELEASE_ID, "timeout_s": 3600}
+        calls.start_soon(follower.client.call_tool, "wait_for_platform", arguments)
+        await anyio.wait_all_tasks_blocked()
+        clock.now_s += INSTALL_S
+        await held.end()
+        assert held.sleeping == 1
+
+    assert follower.heard == []
+
+
 async def test_wait_and_subscription_share_one_poller(sandbox: Sandbox, clock: Clock, held: Held, era: str) -> None:
     async with following(sandbox, era, held, clock, CREATING) as follower, anyio.create_task_group() as calls:
         arguments = {"release_id": CREATING_RELEASE_ID, "timeout_s": 3600}
