@@ -601,6 +601,32 @@ def test_signal_ends_the_sandbox_in_time(name: str) -> None:
     assert as_a_shell_shows(returncode) == 128 + number
 
 
+# Serves as the program does; something in it prints when a signal comes.
+PRINTING = """
+import signal, sys
+from aimlops_server.__main__ import main
+signal.signal(signal.SIGUSR1, lambda *_: print("stray", flush=True))
+sys.exit(main([]))
+"""
+
+
+@needs_signals
+async def test_client_that_reads_late_gets_every_answer_whole_and_no_stray_line() -> None:
+    """More than a pipe holds is waiting before the client reads on; what is printed meanwhile goes to stderr."""
+    count = 12
+    async with stdio(program=("-c", PRINTING)) as server:
+        await server.send(INITIALIZE, INITIALIZED)
+        await server.receive()
+        await server.send(*({**LIST_TOOLS, "id": number} for number in range(count)))
+        server.process.send_signal(signal.SIGUSR1)
+        assert server.process.stderr
+        assert await server.process.stderr.receive() == b"stray\n"
+        answers = [await server.receive() for _ in range(count)]
+
+    assert sorted(answer["id"] for answer in answers) == list(range(count))
+    assert all(answer["result"] == answers[0]["result"] for answer in answers)
+
+
 LIGHT = """
 import sys
 from aimlops_server.__main__ import main
