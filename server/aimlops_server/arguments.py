@@ -55,13 +55,14 @@ def problems_of(wanted: type[Arguments], arguments: dict[str, Any]) -> list[Prob
 
 
 def _problems(wanted: type[Arguments], error: ValidationError) -> list[Problem]:
-    schema = _schema_of(wanted)
+    schema = schema_of(wanted)
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return [_describe(problem["loc"], problem["type"], problem["msg"], schema) for problem in problems]
 
 
 @cache
-def _schema_of(wanted: type[Arguments]) -> dict[str, Any]:
+def schema_of(wanted: type[Arguments]) -> dict[str, Any]:
+    """The schema of what may be given, made when it is first needed. To read, not to change."""
     return request_schema(wanted)
 
 

@@ -13,11 +13,10 @@ from aimlops_tools.lookup import LOOKUPS, Needs, Option, said
 from aimlops_tools.models.images import ListImages
 from aimlops_tools.models.neighbours import ENGINE, PLATFORM, POOL
 from aimlops_tools.models.platforms import CreatePlatform
-from aimlops_tools.schema import request_schema
 from mcp_types import ElicitRequestFormParams, ElicitResult
 from pydantic import JsonValue
 
-from aimlops_server.arguments import field_schema, problems_of, right_form
+from aimlops_server.arguments import field_schema, problems_of, right_form, schema_of
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, NotSent
 from aimlops_server.neighbours import Neighbours
@@ -67,8 +66,6 @@ MAX_CHOICES = 100
 MAX_TRIES = 3
 # The revision from which a form can give each choice a title of its own.
 TITLED_CHOICES = "2025-11-25"
-
-_SCHEMA = request_schema(CreatePlatform)
 
 
 @dataclass(slots=True)
@@ -209,7 +206,7 @@ class Draft:
         return Choices(sorted(options, key=lambda option: len(option.unsuitable)))
 
     def _property(self, path: str, options: list[Option] | None, protocol_version: str) -> dict[str, Any]:
-        schema = field_schema(_SCHEMA, path.split("."))
+        schema = field_schema(schema_of(CreatePlatform), path.split("."))
         title = self.say(_TITLES[path])
         if options is not None:
             values = [option.value for option in options]
@@ -269,7 +266,7 @@ def _finding(path: str, vpc_id: object) -> str:
     if kind:
         more = f', vpc_id="{vpc_id}"' if kind == "subnets" and isinstance(vpc_id, str) else ""
         return f'find_options(kind="{kind}"{more})'
-    return f"ask the user for {right_form(field_schema(_SCHEMA, path.split('.')))}"
+    return f"ask the user for {right_form(field_schema(schema_of(CreatePlatform), path.split('.')))}"
 
 
 def _missing(arguments: dict[str, Any]) -> list[str]:
@@ -299,7 +296,7 @@ def _put(arguments: dict[str, Any], path: str, value: JsonValue) -> None:
     owner, name = path.split(".")
     if not isinstance(arguments.get(owner), dict):
         arguments[owner] = {}
-    is_list = field_schema(_SCHEMA, (owner, name)).get("type") == "array"
+    is_list = field_schema(schema_of(CreatePlatform), (owner, name)).get("type") == "array"
     arguments[owner][name] = [value] if is_list else value
 
 
