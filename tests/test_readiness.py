@@ -601,6 +601,12 @@ async def test_denied_services_are_one_line_and_stop_nothing(clock: Clock) -> No
     ]
 
 
+def test_names_in_one_line_are_each_in_the_persons_language() -> None:
+    line = Check("subnet, file volume", Finding.UNKNOWN, "x").line(Wording("ko-KR"))
+
+    assert line == "서브넷, 파일 볼륨: 확인 불가 – x"
+
+
 async def test_denied_product_checks_are_one_line_too(clock: Clock) -> None:
     denied = {"check_platform_name", "list_images", "list_platforms", "validate_cluster_namespace"}
     sandbox = make_sandbox(clock, profile=Profile(denied=frozenset(denied)))

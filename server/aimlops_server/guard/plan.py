@@ -47,10 +47,14 @@ class Check:
     def stops(self) -> bool:
         return self.finding is Finding.FAIL and not self.inferred
 
+    def title(self, say: Wording) -> str:
+        """The name in a person's language; several checks with one result have their names in a row."""
+        return ", ".join(map(say, self.name.split(", ")))
+
     def line(self, say: Wording) -> str:
         """The check in one line."""
         finding = say("fail (inferred)") if self.finding is Finding.FAIL and self.inferred else say(self.finding)
-        return f"{say(self.name)}: {finding} – {self.detail}" + (f" → {self.fix}" if self.fix else "")
+        return f"{self.title(say)}: {finding} – {self.detail}" + (f" → {self.fix}" if self.fix else "")
 
     def shown(self) -> dict[str, Any]:
         """The check as data, empty parts left out."""
@@ -153,7 +157,7 @@ class Plan:
         lines.append(f"{say('Sends')}: {self.method} {self.url}")
         if self.body is not None:
             lines.append(_in_words(self.body))
-        if passed := [say(check.name) for check in self.checks if check.finding is Finding.PASS]:
+        if passed := [check.title(say) for check in self.checks if check.finding is Finding.PASS]:
             lines.append(f"{say('Passed')}: {', '.join(passed)}")
         return _fit("\n".join(lines), say("… (cut: ask the assistant for dry_run to see all)"))
 
