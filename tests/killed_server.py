@@ -1,9 +1,8 @@
 """A server process to be killed: it says on stdout that it has reached a point, and stays there."""
 
 import json
-import os
 import sys
-from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -70,25 +69,24 @@ async def until_killed(
         await client.call_tool(tool, arguments)
 
 
-async def next_start(tool: str, arguments: dict[str, object]) -> None:
-    """Starts as the next process would, waits until nothing is unsettled, and makes the same call without a person."""
-    settings = Settings.read()
-    ledger = Ledger(Path(os.environ["SCP_MCP_STATE_DIR"]), lambda: 0.0)
+async def next_start(settings: Settings, tool: str, arguments: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """Starts as the next process would, waits until nothing is unsettled, and makes the same call without a person.
+
+    Returns each plan's status, and who decided, as they were before that call.
+    """
+    ledger = Ledger(settings.state_path, lambda: 0.0)
     server = build_server(settings, settle_waits_s=(0.0, 0.0))
     async with Client(server, mode="legacy") as client:
         account = f"of access key {(settings.access_key or '')[:4]}…"
         while await ledger.unsettled(settings.base_url, account):
             await anyio.lowlevel.checkpoint()
         rows = [(entry.status, entry.decided_by) for entry in await ledger.latest()]
-        again = await client.call_tool(tool, arguments)
+        await client.call_tool(tool, arguments)
     await ledger.aclose()
-    sys.stdout.write(json.dumps({"rows": rows, "again_is_error": bool(again.is_error)}) + "\n")
+    return rows
 
 
 if __name__ == "__main__":
     log_to_stderr()
-    what, era, tool, arguments, yes = sys.argv[1:]
-    if what == "next":
-        anyio.run(next_start, tool, json.loads(arguments))
-    else:
-        anyio.run(until_killed, what, era, tool, json.loads(arguments), json.loads(yes))
+    point, era, tool, arguments, yes = sys.argv[1:]
+    anyio.run(until_killed, point, era, tool, json.loads(arguments), json.loads(yes))

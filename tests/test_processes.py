@@ -464,8 +464,9 @@ async def test_end_of_input_ends_it_and_nothing_was_sent_or_printed() -> None:
 
 
 @needs_signals
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("asking", [False, True], ids=["idle", "with an open question"])
+@pytest.mark.parametrize(
+    ("name", "asking"), [("SIGTERM", False), ("SIGINT", True)], ids=["idle", "with an open question"]
+)
 async def test_signal_ends_stdio_in_time(name: str, asking: bool) -> None:
     number = signal.Signals[name]
     async with stdio("--sandbox") as server:

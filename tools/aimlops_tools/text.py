@@ -7,6 +7,7 @@ passes through here.
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Annotated, Literal, cast
 
@@ -61,6 +62,7 @@ class _Words(HTMLParser):
         self.chars += len(text)
 
 
+@lru_cache(maxsize=8)  # the few images of the catalogue, read for each plan
 def html_to_plain(html: str, max_chars: int = MAX_CHARS) -> str:
     """The words of an HTML text as one plain line of at most `max_chars` characters."""
     parser = _Words()
