@@ -50,7 +50,9 @@ def commands(text: str) -> Iterator[str]:
 
 def our_calls(text: str) -> Iterator[list[str]]:
     """The arguments of every call of the program, in blocks and in sentences."""
-    inline = re.findall(r"`((?:[A-Z_]+=\S* )*scp-aimlops-mcp [^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
+    inline = re.findall(
+        r"`((?:[A-Z_]+=\S* )*scp-aimlops-mcp [^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    )
     for line in (*commands(text), *inline):
         for part in re.split(r"&&|\||>|;", line):
             words = shlex.split(part.replace("…", "X").replace("[PLAN]", ""))
@@ -149,9 +151,7 @@ def test_every_client_configuration_is_valid_json_and_runs_this_command() -> Non
     found: list[dict[str, dict[str, dict[str, str]]]] = [
         json.loads(block) for guide in GUIDES for block in blocks(guide.read_text("utf-8"), "json")
     ]
-    servers = [
-        server for block in found for key in ("mcpServers", "servers") for server in block.get(key, {}).values()
-    ]
+    servers = [server for block in found for key in ("mcpServers", "servers") for server in block.get(key, {}).values()]
     commands = [server["command"] for server in servers]
     assert len(commands) >= 2
     assert set(commands) <= {"uvx", "/path/to/scp-aimlops-mcp/.venv/bin/scp-aimlops-mcp"}
