@@ -14,6 +14,7 @@ import pytest
 from aimlops_prompts import PROMPTS
 from aimlops_server import __main__ as command_line
 from aimlops_server.errors import AimlopsError
+from aimlops_server.sandbox.faults import FaultKind
 from aimlops_server.sandbox.faults import parse as parse_fault
 from aimlops_server.settings import Settings, sources
 from aimlops_server.tool import offered_tools
@@ -25,9 +26,10 @@ from tests.reference import reference
 ROOT = README.parent
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial.md"
+HOW_TO = DOCS / "how-to.md"
 EXPLANATION = DOCS / "explanation.md"
 # What is written for a user, and by hand.
-GUIDES = [README, TUTORIAL, DOCS / "how-to.md", EXPLANATION]
+GUIDES = [README, TUTORIAL, HOW_TO, EXPLANATION]
 DOCUMENTS = [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
 LIMIT_S = 60
 
@@ -56,10 +58,8 @@ def our_calls(text: str) -> Iterator[list[str]]:
     for line in (*commands(text), *inline):
         for part in re.split(r"&&|\||>|;", line):
             words = shlex.split(part.replace("…", "X").replace("[PLAN]", ""))
-            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-                words.pop(0)
-            if words and words[0].rpartition("/")[2] == PROGRAM:
-                yield words[1:]
+            if PROGRAM in words:  # ssh and docker may stand before it
+                yield words[words.index(PROGRAM) + 1 :]
 
 
 def slug(heading: str) -> str:
@@ -130,12 +130,12 @@ def test_every_name_in_a_guide_exists(document: Path) -> None:
     assert named - options - OPTIONS_OF_OTHERS == set()
 
     words = set(re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)\b[^`]*`", text))
-    known = {*offered_tools(read_only=False), *PROMPTS, *fields_of_tools(), *WORDS_OF_ANSWERS}
+    known = {*offered_tools(read_only=False), *PROMPTS, *fields_of_tools(), *WORDS_OF_FAULTS}
     assert words - known == set()
 
 
 OPTIONS_OF_OTHERS = {"--env", "--from", "--scope"}
-WORDS_OF_ANSWERS = {"initial_user_password", "release_state", "claude_desktop_config"}
+WORDS_OF_FAULTS = {*FaultKind, "retry_after"}
 
 
 def fields_of_tools() -> set[str]:
@@ -212,10 +212,15 @@ def test_the_client_in_the_tutorial_plays_the_story(tmp_path: Path) -> None:
 
 def test_the_picture_names_what_exists() -> None:
     (picture,) = blocks(EXPLANATION.read_text("utf-8"), "mermaid")
-    modules = re.findall(r"<small>([\w./ ]+)</small>", picture)
+    modules = re.findall(r'\["([\w./]+)<br>', picture)
     package = ROOT / "server" / "aimlops_server"
     assert len(modules) >= 8
     assert [module for module in modules if not (package / module).exists()] == []
+
+
+def test_the_how_to_names_every_fault_of_the_sandbox() -> None:
+    table = HOW_TO.read_text("utf-8").partition("| kind | what happens |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)(?:=\w+)?`", table)) == set(FaultKind)
 
 
 def test_every_test_that_the_threat_model_names_exists() -> None:

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     language: Literal["en-US", "ko-KR"] = Field(
         default="en-US",
         validation_alias=_from("SCP_LANGUAGE"),
-        description="Language of plans, of the approval page and of the service's messages",
+        description="Language of plans and of the approval page; sent as Accept-Language",
     )
     read_timeout_s: float = Field(
         default=30.0,
