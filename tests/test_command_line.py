@@ -55,6 +55,7 @@ def test_every_setting_is_listed_with_its_sources(capsys: pytest.CaptureFixture[
     lines = capsys.readouterr().out.splitlines()
     assert lines[::2] == [", ".join(sources(field)) for field in Settings.model_fields.values()]
     assert lines[1::2][list(Settings.model_fields).index("region")] == "    Region (default: kr-west1)"
+    assert lines[1::2][list(Settings.model_fields).index("language")].endswith("(default: en-US)")
 
 
 def test_a_malformed_setting_does_not_stop_what_explains_it(

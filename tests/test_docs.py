@@ -32,6 +32,10 @@ EXPLANATION = DOCS / "explanation.md"
 GUIDES = [README, TUTORIAL, HOW_TO, EXPLANATION]
 DOCUMENTS = [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
 LIMIT_S = 60
+# The names that the guides give to secrets, and the start of every such name.
+SECRETS = {"SCP_MCP_SECRET_", "SCP_MCP_SECRET_DEMO", "SCP_MCP_SECRET_FIRST_USER"}
+OPTIONS_OF_OTHERS = {"--env", "--from", "--scope"}
+WORDS_OF_FAULTS = {*FaultKind, "retry_after"}
 
 
 def name_of(path: Path) -> str:
@@ -120,7 +124,7 @@ def test_every_name_in_a_guide_exists(document: Path) -> None:
     text = document.read_text("utf-8")
     settings = {source for field in Settings.model_fields.values() for source in sources(field)}
     variables = set(re.findall(r"\bSCP_[A-Z_]+\b", text))
-    assert {v for v in variables if v not in settings and not v.startswith("SCP_MCP_SECRET_")} == set()
+    assert variables - settings - SECRETS == set()
 
     options = {option for parser in PARSERS.values() for action in actions(parser) for option in action.option_strings}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
@@ -130,13 +134,13 @@ def test_every_name_in_a_guide_exists(document: Path) -> None:
     known = {*offered_tools(read_only=False), *PROMPTS, *fields_of_tools(), *WORDS_OF_FAULTS}
     assert words - known == set()
 
-
-OPTIONS_OF_OTHERS = {"--env", "--from", "--scope"}
-WORDS_OF_FAULTS = {*FaultKind, "retry_after"}
+    addresses = set(re.findall(r"aimlops://[^`\s]+", text))
+    assert addresses <= set(re.findall(r"aimlops://[^`\s]+", REFERENCE.read_text("utf-8")))
 
 
 def fields_of_tools() -> set[str]:
-    return set(re.findall(r"[\w]+", " ".join(re.findall(r"^\| `([^`]+)`", REFERENCE.read_text("utf-8"), re.MULTILINE))))
+    first_cells = re.findall(r"^\| `([^`]+)`", REFERENCE.read_text("utf-8"), re.MULTILINE)
+    return set(re.findall(r"\w+", " ".join(first_cells)))
 
 
 def test_the_readme_names_every_prompt() -> None:
