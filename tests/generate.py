@@ -1,4 +1,5 @@
-"""Writes what is generated: the tools' snapshots, the golden exchanges, server.json and the README's tables and links.
+"""Writes what is generated: the tools' snapshots, the golden exchanges, server.json, docs/reference.md, and the tables
+and links of the README.
 
 `make docs` runs it.
 """
@@ -8,17 +9,18 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from aimlops_server.describe import describe
 from aimlops_server.install.links import claude_code_line, cursor_link, published, vscode_link
-from aimlops_server.settings import Settings, sources
+from aimlops_server.settings import Settings, choices, default_text, sources
 from aimlops_server.tool import offered_tools
 from aimlops_tools import OPERATIONS
-from aimlops_tools.reference import operations_table
+from aimlops_tools.reference import operations_table, procedures_table
 from pydantic.fields import FieldInfo
 
 from tests.examples import EXAMPLES
+from tests.reference import reference, settings_table
 
 TESTS = Path(__file__).parent
 SNAPSHOTS = TESTS / "snapshots"
@@ -26,6 +28,10 @@ WIRE = TESTS / "wire"
 ROOT = TESTS.parent
 README = ROOT / "README.md"
 SERVER_JSON = ROOT / "server.json"
+REFERENCE = ROOT / "docs" / "reference.md"
+
+# What most people set; the rest is in the reference.
+MOST_USED = ("access_key", "secret_key", "region", "confirm", "read_only")
 
 
 def tool_snapshots() -> dict[str, Any]:
@@ -59,20 +65,6 @@ def wire_exchanges() -> dict[str, Any]:
 
 def _hidden(arguments: dict[str, Any]) -> Any:
     return json.loads(re.sub(r'("initial_user_password": )"[^"]*"', r'\1"•••"', json.dumps(arguments)))
-
-
-def settings_table() -> str:
-    """A Markdown table of every setting, its sources in order, default and meaning."""
-    rows = ["| setting, first found wins | default | meaning |", "| --- | --- | --- |"]
-    for field in Settings.model_fields.values():
-        names = ", ".join(f"`{source}`" for source in sources(field))
-        default = (
-            "–"
-            if field.default is None
-            else f"`{str(field.default).lower() if field.default is False else field.default}`"
-        )
-        rows.append(f"| {names} | {default} | {field.description} |")
-    return "\n".join(rows) + "\n"
 
 
 def project() -> dict[str, Any]:
@@ -112,15 +104,13 @@ def server_json() -> dict[str, Any]:
 def _variable(field: FieldInfo) -> dict[str, Any]:
     kind = "boolean" if field.annotation is bool else "number" if field.annotation is float else None
     name = sources(field)[0]
-    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
     return {
         "name": name,
         "description": field.description,
         **({"format": kind} if kind else {}),
         # Not a default: a client would set it, and a set variable wins over the vendor's files.
-        **({"placeholder": str(field.default).removesuffix(".0").lower()} if kind else {}),
-        **({"placeholder": field.default} if isinstance(field.default, str) else {}),
-        **({"choices": choices} if choices else {}),
+        **({"placeholder": default_text(field)} if default_text(field) else {}),
+        **({"choices": choices(field)} if choices(field) and not kind else {}),
         **({"isSecret": True} if name.endswith(("_KEY", "_TOKEN")) else {}),
     }
 
@@ -142,7 +132,12 @@ def install_links() -> str:
 
 def readme(text: str) -> str:
     """The README with its generated parts renewed."""
-    parts = (("tools", operations_table()), ("settings", settings_table()), ("install", install_links()))
+    parts = (
+        ("tools", operations_table()),
+        ("procedures", procedures_table()),
+        ("settings", settings_table(Settings.model_fields[name] for name in MOST_USED)),
+        ("install", install_links()),
+    )
     for name, table in parts:
         pattern = rf"(<!-- {name}: generated -->\n).*?(<!-- end -->)"
         text, count = re.subn(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.DOTALL)
@@ -163,6 +158,7 @@ def main() -> None:
         for name, value in contents.items():
             (folder / f"{name}.json").write_text(as_json(value), "utf-8")
     SERVER_JSON.write_text(json.dumps(server_json(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    REFERENCE.write_text(reference(), "utf-8")
     README.write_text(readme(README.read_text("utf-8")), "utf-8")
 
 

@@ -1,11 +1,9 @@
 """The command line explains itself: help with examples, versions, settings and completion."""
 
-import argparse
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,19 +13,9 @@ from aimlops_server.install.clients import CLIENTS
 from aimlops_server.settings import Settings, sources
 from mcp_types.version import KNOWN_PROTOCOL_VERSIONS
 
+from tests.command_lines import EXAMPLES, PARSERS, PROGRAM, actions, examples, parse
+
 LIMIT_S = 20
-
-
-def parsers(parser: argparse.ArgumentParser, *names: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    yield " ".join(names), parser
-    for action in parser._actions:  # pyright: ignore[reportPrivateUsage] reason: argparse lists its commands nowhere else
-        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage] reason: as above
-            commands: dict[str, argparse.ArgumentParser] = action.choices  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] reason: its type is given here
-            for name, command in commands.items():
-                yield from parsers(command, *names, name)
-
-
-PARSERS = dict(parsers(command_line._parser()))  # pyright: ignore[reportPrivateUsage] reason: its commands are tested
 
 
 @pytest.mark.parametrize("name", PARSERS)
@@ -35,18 +23,18 @@ def test_every_command_has_examples_that_are_understood(name: str, capsys: pytes
     with pytest.raises(SystemExit) as ended:
         command_line.main([*name.split(), "--help"])
     assert ended.value.code == 0
-    examples = capsys.readouterr().out.split("examples:\n")[1].strip().splitlines()
-    assert examples
-    for example in examples:
+    shown = capsys.readouterr().out.partition(EXAMPLES)[2].strip().splitlines()
+    assert shown == examples(PARSERS[name]) != []
+    for example in shown:
         program, *words = example.split("   ")[0].split(" > ")[0].split()
-        assert program == "scp-aimlops-mcp"
-        options = command_line._parser().parse_args(words)  # pyright: ignore[reportPrivateUsage] reason: as above
+        assert program == PROGRAM
+        options = parse(words)
         assert (options.command or "") == name.split(" ")[0] or not name
 
 
 def test_the_clients_are_those_that_can_be_set_up() -> None:
     for name in ("install", "uninstall"):
-        offered = next(a.choices for a in PARSERS[name]._actions if a.dest == "client")  # pyright: ignore[reportPrivateUsage] reason: as above
+        offered = next(a.choices for a in actions(PARSERS[name]) if a.dest == "client")
         assert list(offered or ()) == list(CLIENTS)
 
 
@@ -67,6 +55,7 @@ def test_every_setting_is_listed_with_its_sources(capsys: pytest.CaptureFixture[
     lines = capsys.readouterr().out.splitlines()
     assert lines[::2] == [", ".join(sources(field)) for field in Settings.model_fields.values()]
     assert lines[1::2][list(Settings.model_fields).index("region")] == "    Region (default: kr-west1)"
+    assert lines[1::2][list(Settings.model_fields).index("language")].endswith("(default: en-US)")
 
 
 def test_a_malformed_setting_does_not_stop_what_explains_it(

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+from tests.generate import README
+
 
 def test_the_scripted_demo_provisions_refuses_and_removes() -> None:
     demo = subprocess.run(
@@ -49,3 +51,10 @@ def test_the_scripted_demo_provisions_refuses_and_removes() -> None:
         *("wait_for_platform", '"state": "DEPLOYED"'),
     ]
     assert "only-for-the-sandbox" not in demo.stdout + demo.stderr
+    shown = re.findall(r"```text\n(.*?)```", README.read_text("utf-8"), re.DOTALL)[0]
+    assert [part for part in squeezed(shown).split("…") if part not in squeezed(demo.stdout)] == []
+
+
+def squeezed(text: str) -> str:
+    """Without what depends on the terminal's width: the README shows the same, in parts."""
+    return re.sub(r"[\s│╭╮╰╯─]+", "", text)

@@ -28,7 +28,7 @@ from aimlops_server.sandbox.seed import (
 )
 from aimlops_server.sandbox.world import Cluster, Image
 from aimlops_server.settings import Settings
-from aimlops_tools.reference import operations_table
+from aimlops_tools.reference import operations_table, procedures_table
 from aimlops_tools.text import html_to_plain
 from mcp import Client
 from mcp.shared.exceptions import MCPError
@@ -199,11 +199,11 @@ async def test_storage_classes_are_the_clusters_own(era: str, sandbox: Sandbox, 
     assert data == {"count": 2, "links": [], "storage_classes": found}
 
 
-async def test_reference_is_the_table_of_operations_and_needs_no_keys(era: str) -> None:
+async def test_reference_is_the_tables_of_the_tools_and_needs_no_keys(era: str) -> None:
     async with Client(build_server(Settings.read()), mode=era) as client:  # pyright: ignore[reportArgumentType] reason: the SDK types mode as literals
         text = await text_at(client, "aimlops://reference", "text/markdown")
 
-    assert text == operations_table()
+    assert text == f"{operations_table()}\n{procedures_table()}"
 
 
 async def test_templates_are_the_five_addresses_with_an_id(era: str, sandbox: Sandbox, clock: Clock) -> None:
@@ -568,7 +568,7 @@ async def test_upper_case_scheme_is_the_same_scheme(sandbox: Sandbox, clock: Clo
     async with session(sandbox, clock=clock) as client:
         text = await text_at(client, "AIMLOPS://reference", "text/markdown")
 
-    assert text == operations_table()
+    assert text == f"{operations_table()}\n{procedures_table()}"
 
 
 def hostile(name: str) -> Callable[[httpx2.Request], httpx2.Response]:

@@ -160,10 +160,10 @@ def _uninstall(options: argparse.Namespace) -> int:
 
 
 def _list_settings(_: argparse.Namespace) -> int:
-    from aimlops_server.settings import Settings, sources
+    from aimlops_server.settings import Settings, default_text, sources
 
     for field in Settings.model_fields.values():
-        default = "" if field.default is None else f" (default: {str(field.default).lower()})"
+        default = f" (default: {default_text(field)})" if default_text(field) else ""
         sys.stdout.write(f"{', '.join(sources(field))}\n    {field.description}{default}\n")
     return 0
 
@@ -265,7 +265,7 @@ examples:
         "approve",
         _approve,
         "approve or deny a waiting plan in this terminal",
-        ("approve", "approve 4f9c2a71", "--sandbox approve"),
+        ("approve", "approve YB26-9T6D", "--sandbox approve"),
     )
     approve.add_argument("plan", nargs="?", help="the plan's id; without it the waiting plans are listed")
 

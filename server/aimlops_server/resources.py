@@ -1,4 +1,4 @@
-"""What can be read without calling a tool: platforms, images with their icons, clusters, and the operations table."""
+"""What can be read without calling a tool: platforms, images with their icons, clusters, and what the tools are."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from aimlops_tools.models.clusters import ListNodes, ListStorageClasses
 from aimlops_tools.models.images import AiMlOpsPlatformImagesResponse, ListImages
 from aimlops_tools.models.platforms import GetPlatform, ListPlatforms
 from aimlops_tools.operation import Answer
-from aimlops_tools.reference import operations_table
+from aimlops_tools.reference import operations_table, procedures_table
 from aimlops_tools.text import plain
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -136,7 +136,9 @@ class Resources:
             case ["clusters", cluster_id, "storage-classes"]:
                 return await self._answer(uri, parse_arguments(ListStorageClasses, {"cluster_id": cluster_id}))
             case ["reference"]:
-                return TextResourceContents(uri=uri, mime_type="text/markdown", text=operations_table())
+                return TextResourceContents(
+                    uri=uri, mime_type="text/markdown", text=f"{operations_table()}\n{procedures_table()}"
+                )
             case _:
                 raise NoSuchResource(f"{plain(uri, 200)} is not one of this server's addresses")
 

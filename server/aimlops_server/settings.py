@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -108,7 +108,9 @@ class Settings(BaseSettings):
         description="API version; 1.0 is deprecated, 1.2 adds node_pool_create_request.zone",
     )
     language: Literal["en-US", "ko-KR"] = Field(
-        default="en-US", validation_alias=_from("SCP_LANGUAGE"), description="Accept-Language"
+        default="en-US",
+        validation_alias=_from("SCP_LANGUAGE"),
+        description="Language of plans and of the approval page; sent as Accept-Language",
     )
     read_timeout_s: float = Field(
         default=30.0,
@@ -316,6 +318,19 @@ def sources(field: FieldInfo) -> list[str]:
     """Where a setting is read from, first wins: environment variables, then a key of a vendor file."""
     alias = field.validation_alias
     return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+
+
+def default_text(field: FieldInfo) -> str:
+    """A setting's default as a person would write it; "" when it has none."""
+    value: object = field.default
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def choices(field: FieldInfo) -> list[str]:
+    """The values that a setting takes, where they are few."""
+    return ["true", "false"] if field.annotation is bool else [c for c in get_args(field.annotation) if type(c) is str]
 
 
 def _environment_of(auth_url: str) -> str:

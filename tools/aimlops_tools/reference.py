@@ -1,19 +1,40 @@
-"""The operations as a table, for the README and for the resource that describes this API."""
+"""The tools as tables, for the README, for docs/reference.md and for the resource that describes them."""
+
+from collections.abc import Iterable, Sequence
 
 from aimlops_tools.operation import OPERATIONS
+from aimlops_tools.procedure import PROCEDURES
 
 
 def operations_table() -> str:
-    """A Markdown table of every tool: operation, effect, API versions, what it does."""
-    columns = ("tool", "operation", "effect", "API versions", "what it does")
-    rows = [_row(*columns), _row(*("---" for _ in columns))]
-    for name, operation in OPERATIONS.items():
-        spec = operation.spec
-        first_sentence = " ".join((operation.__doc__ or "").split()).split(". ")[0].rstrip(".")
-        call = f"`{spec.method} {spec.path}`"
-        rows.append(_row(f"`{name}`", call, spec.effect, ", ".join(spec.versions), first_sentence))
-    return "\n".join(rows) + "\n"
+    """A Markdown table of every operation: its call, effect, API versions, what it does."""
+    rows = [
+        (
+            f"`{name}`",
+            f"`{operation.spec.method} {operation.spec.path}`",
+            operation.spec.effect,
+            ", ".join(operation.spec.versions),
+            _first_sentence(operation),
+        )
+        for name, operation in OPERATIONS.items()
+    ]
+    return table(("tool", "operation", "effect", "API versions", "what it does"), rows)
 
 
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+def procedures_table() -> str:
+    """A Markdown table of every procedure."""
+    return table(("tool", "what it does"), [(f"`{name}`", _first_sentence(each)) for name, each in PROCEDURES.items()])
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table. A bar or a line end inside a cell would break it."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _first_sentence(call: type) -> str:
+    return " ".join((call.__doc__ or "").split()).split(". ")[0].rstrip(".")
