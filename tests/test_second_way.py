@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from aimlops_server.app import sandbox_server
 from aimlops_server.guard.desk import Desk
 from aimlops_server.guard.ledger import Entry, Ledger
 from aimlops_server.sandbox.app import Sandbox
@@ -17,7 +18,7 @@ from aimlops_server.sandbox.seed import DEPLOYED_RELEASE_ID, DEPLOYED_RELEASE_NA
 from mcp import Client
 from mcp_types import CallToolResult, ElicitRequestURLParams, ElicitResult
 
-from tests.world import PASSWORD, Clock, Person, agrees, create_arguments, make_desk, says, session, text_of
+from tests.world import PASSWORD, Clock, Person, agrees, create_arguments, make_desk, says, session, settings, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -334,3 +335,14 @@ async def test_a_password_typed_on_the_page_is_sent_once_and_stored_nowhere(
 
 def everything_in(directory: Path) -> bytes:
     return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
+
+
+async def test_a_plan_of_the_embedded_sandbox_is_found_by_the_command_that_the_error_names(state: Path) -> None:
+    own = settings(state_dir=state, approval_wait_s=0).for_sandbox()
+    async with Client(sandbox_server(own, speed=1)) as client:
+        text = await error(client, "delete_platform", DELETE)
+
+    (plan_id,) = re.findall(r"with scp-aimlops-mcp --sandbox approve (\S+), in a terminal", text)
+    ledger = Ledger(own.state_path, lambda: 0.0)
+    assert [entry.id for entry in await ledger.latest()] == [plan_id]
+    await ledger.aclose()

@@ -145,7 +145,9 @@ def build_server(
                 return ApprovalPage(ledger, Desk(ledger, vault, audit), clock_s, settings.language)
 
             approvals = Approvals(group, make_page, open_browser)
-            changes = Changes(api, guard, approvals, settings.confirm, settings.approval_wait_s)
+            changes = Changes(
+                api, guard, approvals, settings.confirm, settings.approval_wait_s, settings.approve_command
+            )
             subscriptions = Subscriptions()
             watcher = Watcher(api, group, subscriptions.changed, poll_sleep)
             tools = Tools(api, changes, Procedures(settings, api, watcher, clock_s), offered)

@@ -56,6 +56,7 @@ class Changes:
     approvals: Approvals
     confirm: Literal["auto", "page", "refuse"]
     approval_wait_s: float
+    approve_command: str
     # Creates whose next form is out in the stateless era, with the time when they are forgotten: each taken once.
     _drafts: dict[str, tuple[Draft, float]] = field(default_factory=dict[str, tuple[Draft, float]])
 
@@ -173,7 +174,7 @@ class Changes:
         """Ask on the approval page or in a terminal: wait for a while, then let the assistant call again."""
         entry = proposal.entry
         if entry.status != Status.APPROVED:
-            found = f"scp-aimlops-mcp approve {entry.id}, in a terminal of this machine"
+            found = f"{self.approve_command} {entry.id}, in a terminal of this machine"
             if answer is not None and answer.action != "accept":
                 raise NotSent(f"The user did not open the page of plan {entry.id}.", _LATER.format(found=found))
             if answer is None and _can_open_urls(ctx):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from aimlops_tools.operation import PRODUCT
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -157,6 +157,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", validation_alias=_from("SCP_MCP_LOG_FORMAT"), description="Log lines on stderr"
     )
+    _approve_command: str = PrivateAttr("scp-aimlops-mcp approve")
 
     @classmethod
     def settings_customise_sources(
@@ -234,7 +235,14 @@ class Settings(BaseSettings):
 
     def for_sandbox(self) -> "Settings":
         """The same settings, keeping the sandbox's plans apart from the real ones."""
-        return self.model_copy(update={"state_dir": self.state_path / "sandbox"})
+        copy = self.model_copy(update={"state_dir": self.state_path / "sandbox"})
+        copy._approve_command = "scp-aimlops-mcp --sandbox approve"
+        return copy
+
+    @property
+    def approve_command(self) -> str:
+        """What decides about this server's plans in a terminal."""
+        return self._approve_command
 
     @property
     def state_path(self) -> Path:
