@@ -31,7 +31,7 @@ from aimlops_server.guard.question import LABELS
 from aimlops_server.vault import Vault
 from pydantic import SecretStr
 
-from tests.world import ENDPOINT, PASSWORD, Clock, make_desk
+from tests.world import ENDPOINT, NO_CERTIFICATES, PASSWORD, Clock, make_desk
 
 pytestmark = pytest.mark.anyio
 
@@ -142,7 +142,10 @@ async def office(directory: Path, clock: Clock, language: Language = "en-US") ->
     page = ApprovalPage(ledger, make_desk(ledger, directory / "state", clock, vault), clock, language)
     try:
         with anyio.fail_after(LIMIT_S):
-            async with anyio.create_task_group() as tasks, httpx2.AsyncClient(trust_env=False) as browser:
+            async with (
+                anyio.create_task_group() as tasks,
+                httpx2.AsyncClient(trust_env=False, verify=NO_CERTIFICATES) as browser,
+            ):
                 tasks.start_soon(page.serve)
                 yield Office(clock, ledger, vault, page, browser)
                 tasks.cancel_scope.cancel()
@@ -653,12 +656,15 @@ async def test_the_page_ends_with_its_task_and_can_start_again(tmp_path: Path, c
     for _ in range(2):
         assert not page.started
         with anyio.fail_after(LIMIT_S):
-            async with anyio.create_task_group() as tasks, httpx2.AsyncClient(trust_env=False) as browser:
+            async with (
+                anyio.create_task_group() as tasks,
+                httpx2.AsyncClient(trust_env=False, verify=NO_CERTIFICATES) as browser,
+            ):
                 tasks.start_soon(page.serve)
                 links.append(await page.list_link())
                 assert (await browser.get(links[-1])).status_code == 200
                 tasks.cancel_scope.cancel()
-    async with httpx2.AsyncClient(trust_env=False) as browser:
+    async with httpx2.AsyncClient(trust_env=False, verify=NO_CERTIFICATES) as browser:
         with pytest.raises(httpx2.ConnectError):
             await browser.get(links[0])
     await ledger.aclose()

@@ -46,6 +46,7 @@ from mcp_types import (
 
 from tests.world import (
     NEW_CLUSTER,
+    NO_CERTIFICATES,
     PASSWORD,
     PASSWORD_REFERENCE,
     Clock,
@@ -959,7 +960,7 @@ async def test_with_the_password_left_out_a_second_call_finds_the_approved_plan(
             # The handshake era asks within the call: no time to wait is no time to answer.
             approval_wait_s=0.3 if opens_links and era == "legacy" else 0,
         ) as client,
-        httpx2.AsyncClient() as browser,
+        httpx2.AsyncClient(verify=NO_CERTIFICATES) as browser,
     ):
         waiting = await refused(client, {})
         await approve_on_page(browser, links[0])

@@ -18,6 +18,8 @@ from aimlops_server.sandbox.profile import Profile
 from aimlops_server.sandbox.seed import ENTERPRISE_IMAGE_ID, FREE_CLUSTER_ID, PROJECT_ID, SEEDED_PLATFORMS
 from aimlops_server.sandbox.serve import serve
 
+from tests.world import NO_CERTIFICATES
+
 pytestmark = pytest.mark.anyio
 
 P = "/v1/aimlops-platform"
@@ -64,7 +66,7 @@ async def serving(sandbox: Sandbox, host: str = "127.0.0.1") -> AsyncGenerator[s
 
 
 async def call(base_url: str, method: str, target: str, *, timeout_s: float = LIMIT_S) -> httpx2.Response:
-    async with httpx2.AsyncClient(timeout=timeout_s, trust_env=False) as client:
+    async with httpx2.AsyncClient(timeout=timeout_s, trust_env=False, verify=NO_CERTIFICATES) as client:
         json = BODY if method == "POST" else None
         url = base_url + target
         return await client.request(method, url, headers=signed(method, url), json=json)
@@ -88,7 +90,7 @@ async def test_signed_requests_are_served() -> None:
 
 
 async def test_unsigned_requests_are_not() -> None:
-    async with serving(Sandbox()) as base_url, httpx2.AsyncClient(trust_env=False) as client:
+    async with serving(Sandbox()) as base_url, httpx2.AsyncClient(trust_env=False, verify=NO_CERTIFICATES) as client:
         assert (await client.get(base_url + P)).status_code == 404
         assert (await client.options(base_url + P)).status_code == 403
         assert (await client.get(base_url + "/")).json()["versions"][0]["links"] == [
@@ -98,7 +100,7 @@ async def test_unsigned_requests_are_not() -> None:
 
 async def test_signature_of_a_public_base_url_is_accepted() -> None:
     sandbox = Sandbox(profile=Profile(public_base_urls=("https://public.example",)))
-    async with serving(sandbox) as base_url, httpx2.AsyncClient(trust_env=False) as client:
+    async with serving(sandbox) as base_url, httpx2.AsyncClient(trust_env=False, verify=NO_CERTIFICATES) as client:
         response = await client.get(base_url + P, headers=signed("GET", f"https://public.example{P}"))
 
     assert response.status_code == 200
@@ -137,7 +139,7 @@ async def test_truncated_answer_ends_inside_its_body() -> None:
     async with serving(sandbox) as base_url:
         url = base_url + P
         async with (
-            httpx2.AsyncClient(timeout=LIMIT_S, trust_env=False) as client,
+            httpx2.AsyncClient(timeout=LIMIT_S, trust_env=False, verify=NO_CERTIFICATES) as client,
             client.stream("POST", url, headers=signed("POST", url), json=BODY) as response,
         ):
             received = bytearray()
@@ -259,7 +261,7 @@ async def test_huge_answer_arrives_whole() -> None:
 async def test_connection_serves_many_requests() -> None:
     """A kept connection answers on, after an empty answer too."""
     sandbox = Sandbox()
-    async with serving(sandbox) as base_url, httpx2.AsyncClient(trust_env=False) as client:
+    async with serving(sandbox) as base_url, httpx2.AsyncClient(trust_env=False, verify=NO_CERTIFICATES) as client:
         statuses: list[int] = []
         for method, target in (
             ("GET", P),

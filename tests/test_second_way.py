@@ -18,7 +18,19 @@ from aimlops_server.sandbox.seed import DEPLOYED_RELEASE_ID, DEPLOYED_RELEASE_NA
 from mcp import Client
 from mcp_types import CallToolResult, ElicitRequestURLParams, ElicitResult
 
-from tests.world import PASSWORD, Clock, Person, agrees, create_arguments, make_desk, says, session, settings, text_of
+from tests.world import (
+    NO_CERTIFICATES,
+    PASSWORD,
+    Clock,
+    Person,
+    agrees,
+    create_arguments,
+    make_desk,
+    says,
+    session,
+    settings,
+    text_of,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -308,7 +320,7 @@ async def test_a_password_typed_on_the_page_is_sent_once_and_stored_nowhere(
     async with session(sandbox, era, clock=clock, state_dir=state, open_browser=browser) as client:
         waiting = await error(client, "create_platform", arguments)
         page = httpx2.URL(links[0])
-        async with httpx2.AsyncClient() as person:
+        async with httpx2.AsyncClient(verify=NO_CERTIFICATES) as person:
             form = (await person.get(page)).text
             csrf = re.search(r'name="csrf" value="([^"]+)"', form)
             assert csrf

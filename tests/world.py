@@ -1,5 +1,6 @@
 """The small world of the tests: a clock moved by hand, a sandbox, a person who answers, and a real client."""
 
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ ENDPOINT = "https://aimlops-platform.kr-west1.e.samsungsdscloud.com"
 PASSWORD = "canary-password-7Xq"
 PASSWORD_REFERENCE = "env:SCP_MCP_SECRET_TEST"
 SECRETS = {PASSWORD_REFERENCE: SecretStr(PASSWORD)}
+# Plain HTTP needs none, and reading the system's takes 40 ms each time.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # Retries at once: what is tested is whether and how often, not how long.
 AT_ONCE = Retries(first_wait_s=0.0, max_wait_s=0.0, jitter_s=0.0)
 

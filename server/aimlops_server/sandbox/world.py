@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from aimlops_tools.models.neighbours import MIN_CLUSTER_GB, MIN_CLUSTER_VCPUS
 from pydantic import JsonValue
@@ -243,6 +244,7 @@ class World:
         self._clusters[cluster.cluster_id] = cluster
 
 
+@lru_cache(maxsize=4096)  # a seeded account derives thousands, and a test has one of its own
 def derived_id(*parts: str) -> str:
     """32 hex digits that are always the same for the same parts."""
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
