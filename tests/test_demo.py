@@ -52,7 +52,7 @@ def test_the_scripted_demo_provisions_refuses_and_removes() -> None:
     ]
     assert "only-for-the-sandbox" not in demo.stdout + demo.stderr
     shown = re.findall(r"```text\n(.*?)```", README.read_text("utf-8"), re.DOTALL)[0]
-    assert [part for part in squeezed(shown).split("…") if part not in squeezed(demo.stdout)] == []
+    assert [part for part in squeezed(shown).split("…") if part not in squeezed(demo.stdout)] == [], demo.stdout
 
 
 def squeezed(text: str) -> str:

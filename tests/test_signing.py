@@ -56,7 +56,7 @@ release_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
 cluster_ids = st.from_regex(r"[0-9a-fA-F]{32}", fullmatch=True)
 
 # Function-scoped fixtures hold nothing that one example could leave to the next.
-MANY = limits(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = limits(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize(("number", "method", "url", "account_id", "signature"), VECTORS)
