@@ -11,6 +11,9 @@ BIN := $(VENV)/$(SCRIPTS)
 
 INSTALLED := $(VENV)/installed
 
+# Compiled once, where this is set to 1: the tests start many processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 # What builds the package, and an environment with the package and its dependencies alone.
 PACKAGE_VENV := $(VENV)/package
 PACKAGER := $(PACKAGE_VENV)/$(SCRIPTS)/python

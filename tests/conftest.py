@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from tests.world import ERAS, PASSWORD, Clock, make_sandbox
 # run draws others: the suite is run often, and is to take less than two minutes on two cores.
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("tests")
+
+# httpx2's ASGI transport looks for it at each request, and a search that finds nothing takes a third of a millisecond.
+sys.modules.setdefault("sniffio", None)  # pyright: ignore[reportArgumentType] reason: None is how a missing module is noted
 
 # A shell starts background jobs, CI's among them, with SIGINT ignored, and every process that a test starts would
 # inherit that: the tests want it as at a terminal.

@@ -493,7 +493,7 @@ def assert_stays_in_its_place(operation: type[Operation[Any]], request: WireRequ
 
 
 @pytest.mark.anyio
-@limits(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@limits(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(any_arguments())
 async def test_any_arguments_make_a_request_in_its_place_or_are_refused(call: tuple[str, JsonObject]) -> None:
     name, arguments = call

@@ -400,7 +400,7 @@ def one_file(draw: st.DrawFn) -> tuple[str, int]:
     return name, draw(st.integers(0, len(sample()[name]) - 1))
 
 
-@hypothesis_settings(deadline=None, max_examples=150)
+@hypothesis_settings(deadline=None, max_examples=80)
 @given(where=one_file(), byte=st.integers(0, 255))
 def test_any_changed_byte_is_found(where: tuple[str, int], byte: int) -> None:
     name, at = where
@@ -409,7 +409,7 @@ def test_any_changed_byte_is_found(where: tuple[str, int], byte: int) -> None:
         assert_found({**sample(), name: content[:at] + bytes([byte]) + content[at + 1 :]})
 
 
-@hypothesis_settings(deadline=None, max_examples=100)
+@hypothesis_settings(deadline=None, max_examples=60)
 @given(where=one_file(), length=st.integers(1, 3))
 def test_any_removed_bytes_are_found(where: tuple[str, int], length: int) -> None:
     """All but the log's very end, whose loss looks like a crash."""
@@ -420,7 +420,7 @@ def test_any_removed_bytes_are_found(where: tuple[str, int], length: int) -> Non
         assert verdict_on(changed).broken
 
 
-@hypothesis_settings(deadline=None, max_examples=100)
+@hypothesis_settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_any_removed_moved_or_inserted_line_is_found(data: st.DataObject) -> None:
     """In whatever files the lines stand afterwards; only lines cut off the end are not missed."""
