@@ -17,6 +17,7 @@ from aimlops_server.sandbox.transport import SandboxTransport
 from aimlops_tools import OPERATIONS, Operation, WireRequest
 from aimlops_tools.fields import RESERVED_IDS
 from aimlops_tools.models.platforms import GetPlatform
+from aimlops_tools.procedure import CheckSetup
 from aimlops_tools.schema import request_schema
 from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
@@ -268,6 +269,13 @@ def test_long_and_unseen_names_are_made_plain() -> None:
     said = refusal("get_platform", {"release_id": ID, "a\n\x1b[31m" + "b" * 1000: 1})
 
     assert said == f"Invalid arguments: a [31m{'b' * 113}…: there is no such argument; there are: release_id."
+
+
+def test_an_argument_of_a_tool_that_takes_none_is_refused() -> None:
+    with pytest.raises(InvalidArguments) as refused:
+        parse_arguments(CheckSetup, {"deep": True})
+
+    assert refused.value.happened == "Invalid arguments: deep: there is no such argument; none is taken here."
 
 
 UNSAFE = (

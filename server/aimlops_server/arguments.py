@@ -70,7 +70,7 @@ def _describe(loc: Sequence[int | str], kind: str, message: str, schema: dict[st
     path = plain(".".join(map(str, loc)), 120) or "arguments"
     if kind == "extra_forbidden":
         known = ", ".join(field_schema(schema, loc[:-1]).get("properties", {}))
-        words = f"there is no such argument; there are: {known}"
+        words = "there is no such argument; " + (f"there are: {known}" if known else "none is taken here")
     elif kind == "string_unicode":
         words = "half a character cannot be sent"
     elif kind == "value_error":
