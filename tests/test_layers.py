@@ -64,7 +64,8 @@ def test_only_the_client_and_the_composition_root_speak_http() -> None:
 
 
 def test_no_file_names_a_package_registry_or_another_project_folder() -> None:
-    hosts = ("pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org", ".." + "/shared")
+    names = ("pypi", "org"), ("pythonhosted", "org"), ("registry", "npmjs", "org")
+    hosts = (*map(".".join, names), "/".join(("..", "shared")))
     naming = {f.name for f in _own(ROOT) if any(h in f.read_text("utf-8", "replace") for h in hosts)}
     assert naming == set()
 
