@@ -19,6 +19,7 @@ from pydantic import JsonValue
 from aimlops_server.arguments import field_schema, problems_of, right_form, schema_of
 from aimlops_server.client import ApiClient
 from aimlops_server.errors import AimlopsError, InvalidArguments, NotSent
+from aimlops_server.guard.question import require_accept
 from aimlops_server.neighbours import Neighbours
 from aimlops_server.paging import walk
 from aimlops_server.procedures.options import Choices, choices_of
@@ -104,12 +105,7 @@ class Draft:
         Raises:
             NotSent: the user declined, or gave MAX_TRIES answers that cannot be.
         """
-        if answer.action == "decline":
-            raise NotSent("The user declined.", "respect it: do not call again unless the user asks for it")
-        if answer.action == "cancel":
-            raise NotSent(
-                "The user closed the form without an answer.", "call again only if the user wants another try"
-            )
+        require_accept(answer.action, "form")
         content = answer.content or {}
         filled = deepcopy(self.arguments)
         wrong = [

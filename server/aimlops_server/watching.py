@@ -29,10 +29,6 @@ class Look:
     platform: AiMlOpsPlatformDetailResponse | None = None
     error: AimlopsError | None = None
 
-    @property
-    def is_gone(self) -> bool:
-        return self.state == GONE
-
 
 GONE = "GONE"
 UNREADABLE = "UNREADABLE"

@@ -153,19 +153,8 @@ AnswerT_co = TypeVar("AnswerT_co", bound=Answer | None, covariant=True)
 DeclaredT = TypeVar("DeclaredT", bound="Operation[Any]")
 
 
-class Operation(Arguments, Generic[AnswerT_co]):
-    """One call of the API: an instance is the request, `AnswerT_co` what a success answers (None: an empty body)."""
-
-    spec: ClassVar[Spec]
-
-    @classmethod
-    def answer(cls) -> type[Answer] | None:
-        """The class that `AnswerT_co` stands for, None for an empty body."""
-        for base in cls.__mro__:
-            parameters = base.__dict__.get("__pydantic_generic_metadata__", {"args": ()})["args"]
-            if parameters:
-                return None if parameters[0] in {None, type(None)} else parameters[0]
-        raise TypeError(f"{cls.__name__} names no answer: subclass Operation[...]")
+class Tool(Arguments):
+    """What becomes a tool: named by its class, its answer the class that a subclass gives in brackets."""
 
     @classmethod
     def tool_name(cls) -> str:
@@ -174,6 +163,26 @@ class Operation(Arguments, Generic[AnswerT_co]):
     @classmethod
     def title(cls) -> str:
         return cls.tool_name().replace("_", " ").capitalize()
+
+    @classmethod
+    def _in_brackets(cls) -> Any:
+        for base in cls.__mro__:
+            given = base.__dict__.get("__pydantic_generic_metadata__", {"args": ()})["args"]
+            if given:
+                return given[0]
+        raise TypeError(f"{cls.__name__} names no answer: give it in brackets after the class it is made from")
+
+
+class Operation(Tool, Generic[AnswerT_co]):
+    """One call of the API: an instance is the request, `AnswerT_co` what a success answers (None: an empty body)."""
+
+    spec: ClassVar[Spec]
+
+    @classmethod
+    def answer(cls) -> type[Answer] | None:
+        """The class that `AnswerT_co` stands for, None for an empty body."""
+        given = cls._in_brackets()
+        return None if given in {None, type(None)} else given
 
     def wire(self, configured_version: str, secrets: Mapping[str, SecretStr] | None = None) -> WireRequest:
         """The exact request; without `secrets` their references stand in it.

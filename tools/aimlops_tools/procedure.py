@@ -4,7 +4,6 @@ Like an operation, the class is the call: its fields are the arguments, its docs
 answer. How it is done is the server's business.
 """
 
-import re
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import Field, JsonValue
@@ -12,7 +11,7 @@ from pydantic import Field, JsonValue
 from aimlops_tools.fields import ClusterId, EndpointType, ReleaseId
 from aimlops_tools.models.neighbours import HostedZoneId
 from aimlops_tools.models.platforms import AiMlOpsPlatformDetailResponse
-from aimlops_tools.operation import Answer, Arguments
+from aimlops_tools.operation import Answer, Tool
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
@@ -36,7 +35,7 @@ Kind = Literal[
 PARENT_OF: dict[str, str] = {"node_pools": "cluster_id", "dns_records": "hosted_zone_id"}
 
 
-class Procedure(Arguments, Generic[AnswerT]):
+class Procedure(Tool, Generic[AnswerT]):
     """A tool of several reads."""
 
     registered: ClassVar[dict[str, "type[Procedure[Any]]"]] = {}
@@ -49,19 +48,7 @@ class Procedure(Arguments, Generic[AnswerT]):
     @classmethod
     def answer(cls) -> type[Answer]:
         """The class that `AnswerT` stands for."""
-        for base in cls.__mro__:
-            arguments = base.__dict__.get("__pydantic_generic_metadata__", {"args": ()})["args"]
-            if arguments:
-                return cast("type[Answer]", arguments[0])
-        raise TypeError(f"{cls.__name__} names no answer: subclass Procedure[...]")
-
-    @classmethod
-    def tool_name(cls) -> str:
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
-
-    @classmethod
-    def title(cls) -> str:
-        return cls.tool_name().replace("_", " ").capitalize()
+        return cast("type[Answer]", cls._in_brackets())
 
 
 class FoundOption(Answer):

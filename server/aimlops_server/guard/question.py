@@ -31,7 +31,7 @@ def require_yes(plan: Plan, answer: ElicitResult) -> None:
     Raises:
         NotSent: it is anything else.
     """
-    _require_accept(answer.action)
+    require_accept(answer.action, "question")
     content = answer.content or {}
     if not plan.typed and content.get("confirm") is not True:
         raise NotSent("The user did not say yes.", ASK_AGAIN)
@@ -40,8 +40,13 @@ def require_yes(plan: Plan, answer: ElicitResult) -> None:
             raise NotSent(f"What the user typed is not {LABELS[field]}, {quoted(expected)}.", ASK_AGAIN)
 
 
-def _require_accept(action: Literal["accept", "decline", "cancel"]) -> None:
+def require_accept(action: Literal["accept", "decline", "cancel"], asked: str) -> None:
+    """Return when a person answered what was `asked`, a question or a form.
+
+    Raises:
+        NotSent: they declined, or closed it.
+    """
     if action == "decline":
         raise NotSent("The user declined.", "respect it: do not call again unless the user asks for it")
     if action == "cancel":
-        raise NotSent("The user closed the question without an answer.", ASK_AGAIN)
+        raise NotSent(f"The user closed the {asked} without an answer.", ASK_AGAIN)
