@@ -16,7 +16,7 @@ import anyio
 import httpx2
 import pytest
 from aimlops_server.errors import NotSent
-from aimlops_server.guard.ledger import FILE_NAME, Entry, Ledger, Status
+from aimlops_server.guard.ledger import Entry, Ledger, Status
 from aimlops_server.guard.page.server import (  # pyright: ignore[reportPrivateUsage]
     BAD_KEYS_S,
     MARKS,
@@ -28,6 +28,7 @@ from aimlops_server.guard.page.server import (  # pyright: ignore[reportPrivateU
 from aimlops_server.guard.page.words import TABLE, Language, words
 from aimlops_server.guard.plan import Check, Finding, Plan, Where
 from aimlops_server.guard.question import LABELS
+from aimlops_server.settings import LEDGER_FILE
 from aimlops_server.vault import Vault
 from pydantic import SecretStr
 
@@ -270,7 +271,7 @@ async def test_typed_passwords_reach_the_vault_and_nothing_else(at: Office, tmp_
 
     assert (page.status_code, await at.status()) == (200, Status.APPROVED)
     assert at.vault.take_typed("plan-1") == SecretStr(PASSWORD)
-    assert FILE_NAME in files_in(tmp_path)
+    assert LEDGER_FILE in files_in(tmp_path)
     assert [name for name, content in files_in(tmp_path).items() if PASSWORD.encode() in content] == []
 
 
@@ -627,8 +628,8 @@ async def test_a_failing_ledger_is_told_without_its_details(
 ) -> None:
     url = await at.wait_for(deletion())
     await at.ledger.aclose()
-    (tmp_path / "state" / FILE_NAME).unlink()
-    (tmp_path / "state" / FILE_NAME).mkdir()
+    (tmp_path / "state" / LEDGER_FILE).unlink()
+    (tmp_path / "state" / LEDGER_FILE).mkdir()
 
     page = await at.browser.get(url)
 

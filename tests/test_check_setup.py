@@ -12,7 +12,7 @@ from aimlops_server.sandbox.app import ACCESS_KEY, Sandbox
 from aimlops_server.sandbox.faults import parse
 from aimlops_server.sandbox.profile import Profile, Version
 from aimlops_server.sandbox.transport import SandboxTransport
-from aimlops_tools.lookup import LOOKUPS
+from aimlops_tools.models.neighbours import LOOKUPS
 from pydantic import SecretStr
 
 from tests.transports import client_of

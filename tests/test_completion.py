@@ -12,7 +12,7 @@ from aimlops_server.sandbox.neighbours import seed as there
 from aimlops_server.sandbox.profile import Profile
 from aimlops_server.sandbox.seed import FREE_CLUSTER_ID
 from aimlops_server.sandbox.transport import SandboxTransport
-from aimlops_tools.lookup import LOOKUPS
+from aimlops_tools.models.neighbours import LOOKUPS
 from aimlops_tools.models.platforms import CreatePlatform, UpdatePlatform
 from aimlops_tools.schema import request_schema
 from mcp import Client

@@ -21,7 +21,7 @@ from aimlops_server.sandbox.seed import (
 )
 from aimlops_server.sandbox.transport import SandboxTransport
 from aimlops_server.sandbox.world import UPDATE_S, ChangeKind, Transition
-from aimlops_tools.lookup import LOOKUPS
+from aimlops_tools.models.neighbours import LOOKUPS
 
 from tests.world import Clock, make_sandbox, says, session, text_of
 

@@ -19,7 +19,7 @@ from aimlops_server.sandbox.seed import (
     INSTALLED_CLUSTER_ID,
     SMALL_CLUSTER_ID,
 )
-from aimlops_tools.lookup import LOOKUPS
+from aimlops_tools.models.neighbours import LOOKUPS
 from aimlops_tools.models.platforms import CreatePlatform, UpdatePlatform
 from aimlops_tools.procedure import PARENT_OF, Kind
 from aimlops_tools.schema import request_schema

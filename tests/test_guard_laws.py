@@ -208,7 +208,7 @@ class GuardMachine(RuleBasedStateMachine):
             open_browser=lambda _: False,
         )
         running = self.portal.wrap_async_context_manager(server.lifespan(server))
-        guard = running.__enter__().tools.changes.guard
+        guard = running.__enter__().changes.guard
         self.servers.append(Server(guard, wire, running))
         self.run(guard.recover)  # a start settles by itself, but says nothing when it has
 

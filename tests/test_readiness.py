@@ -28,7 +28,7 @@ from aimlops_server.sandbox.seed import (
 from aimlops_server.sandbox.transport import SandboxTransport
 from aimlops_server.together import AT_ONCE as MAX_AT_ONCE
 from aimlops_server.wording import Wording
-from aimlops_tools.lookup import LOOKUPS
+from aimlops_tools.models.neighbours import LOOKUPS
 from aimlops_tools.models.platforms import CreatePlatform
 from mcp import Client
 

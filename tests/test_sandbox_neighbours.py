@@ -24,8 +24,10 @@ from aimlops_server.sandbox.seed import (
 from aimlops_server.sandbox.transport import SandboxTransport
 from aimlops_server.sandbox.world import DELETE_S, INSTALL_S, NEW_CLUSTER_S, UPDATE_S
 from aimlops_server.signing import sign
-from aimlops_tools import LOOKUPS, OPERATIONS, Lookup
+from aimlops_tools import OPERATIONS
+from aimlops_tools.lookup import Lookup
 from aimlops_tools.models import neighbours as n
+from aimlops_tools.models.neighbours import LOOKUPS
 from aimlops_tools.models.platforms import CreatePlatform, DeletePlatform, GetPlatform, ListPlatforms, UpdatePlatform
 
 from tests.transports import client_of, serving

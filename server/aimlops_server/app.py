@@ -11,12 +11,14 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import anyio
+import anyio.abc
 import httpx2
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -43,33 +45,24 @@ from mcp_types import (
 )
 from pydantic import SecretStr
 
-from aimlops_server.audit import FILE_NAME as AUDIT_FILE
-from aimlops_server.audit import AuditLog
-from aimlops_server.changes import Changes
-from aimlops_server.client import Retries, open_client
-from aimlops_server.completion import Completions
+from aimlops_server.client import ApiClient, Retries, open_client
 from aimlops_server.describe import describe
 from aimlops_server.errors import AimlopsError, ConfigurationError
-from aimlops_server.guard.approvals import Approvals, Page, open_browser
-from aimlops_server.guard.desk import Desk
-from aimlops_server.guard.guard import SETTLE_WAITS_S, Guard
-from aimlops_server.guard.ledger import FILE_NAME as LEDGER_FILE
-from aimlops_server.guard.ledger import Ledger
-from aimlops_server.guard.planning import Planner
 from aimlops_server.in_flight import InFlight
-from aimlops_server.procedures.run import Procedures
-from aimlops_server.procedures.setup import check_setup
-from aimlops_server.prompts import get_prompt, list_prompts
-from aimlops_server.resources import TEMPLATES, Resources
 from aimlops_server.serving import serve_http, serve_stdio
 from aimlops_server.settings import Settings
-from aimlops_server.subscriptions import Subscriptions
 from aimlops_server.tool import Tools, offered_tools
-from aimlops_server.vault import Vault
-from aimlops_server.watching import Watcher
 
+# The rest is imported when it is first used: many sessions do no more than list the tools.
 if TYPE_CHECKING:
+    from aimlops_server.changes import Changes
+    from aimlops_server.completion import Completions
+    from aimlops_server.guard.approvals import Page
+    from aimlops_server.procedures.run import Procedures
+    from aimlops_server.resources import Resources
     from aimlops_server.sandbox.app import Sandbox
+    from aimlops_server.subscriptions import Subscriptions
+    from aimlops_server.watching import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +78,94 @@ INSTRUCTIONS = (
 Context = ServerRequestContext["Parts"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parts:
-    """What a running server works with."""
+    """What a running server works with. A part is imported and made when it is first needed.
 
-    tools: Tools
-    resources: Resources
-    completions: Completions
-    watcher: Watcher
-    subscriptions: Subscriptions
+    `group` carries what goes on beside the calls, `at_end` closes what was opened. `clock_s` is Unix seconds.
+    """
+
+    settings: Settings
+    api: ApiClient
+    group: anyio.abc.TaskGroup
+    at_end: AsyncExitStack
+    in_flight: InFlight
+    clock_s: Callable[[], float]
+    settle_waits_s: Sequence[float] | None
+    open_browser: Callable[[str], bool] | None
+    poll_sleep: Callable[[float], Awaitable[None]]
+
+    @cached_property
+    def tools(self) -> Tools:
+        offered = offered_tools(read_only=self.settings.read_only)
+        return Tools(self.api, lambda: self.changes, lambda: self.procedures, offered)
+
+    @cached_property
+    def changes(self) -> "Changes":
+        from aimlops_server.audit import FILE_NAME as AUDIT_FILE
+        from aimlops_server.audit import AuditLog
+        from aimlops_server.changes import Changes
+        from aimlops_server.guard.approvals import Approvals, open_browser
+        from aimlops_server.guard.desk import Desk
+        from aimlops_server.guard.guard import SETTLE_WAITS_S, Guard
+        from aimlops_server.guard.ledger import Ledger
+        from aimlops_server.guard.planning import Planner
+        from aimlops_server.vault import Vault
+
+        settings = self.settings
+        ledger = Ledger(settings.state_path, self.clock_s)
+        self.at_end.push_async_callback(ledger.aclose)
+        vault = Vault(os.environ, settings.secrets_dir)
+        audit = AuditLog(settings.state_path / AUDIT_FILE, self.clock_s)
+        guard = Guard(
+            api=self.api,
+            planner=Planner(settings, self.api, _asker()),
+            ledger=ledger,
+            audit=audit,
+            vault=vault,
+            clock_s=self.clock_s,
+            ttl_s=settings.plan_ttl_s,
+            in_flight=self.in_flight,
+            settle_waits_s=SETTLE_WAITS_S if self.settle_waits_s is None else self.settle_waits_s,
+        )
+
+        def make_page() -> "Page":
+            from aimlops_server.guard.page.server import ApprovalPage
+
+            return ApprovalPage(ledger, Desk(ledger, vault, audit), self.clock_s, settings.language)
+
+        approvals = Approvals(self.group, make_page, self.open_browser or open_browser)
+        return Changes(self.api, guard, approvals, settings.confirm, settings.approval_wait_s, settings.approve_command)
+
+    @cached_property
+    def procedures(self) -> "Procedures":
+        from aimlops_server.procedures.run import Procedures
+
+        return Procedures(self.settings, self.api, self.watcher, self.clock_s)
+
+    @cached_property
+    def resources(self) -> "Resources":
+        from aimlops_server.resources import Resources
+
+        return Resources(self.api)
+
+    @cached_property
+    def completions(self) -> "Completions":
+        from aimlops_server.completion import Completions
+
+        return Completions(self.api, self.clock_s)
+
+    @cached_property
+    def watcher(self) -> "Watcher":
+        from aimlops_server.watching import Watcher
+
+        return Watcher(self.api, self.group, self.subscriptions.changed, self.poll_sleep)
+
+    @cached_property
+    def subscriptions(self) -> "Subscriptions":
+        from aimlops_server.subscriptions import Subscriptions
+
+        return Subscriptions()
 
 
 def build_server(
@@ -103,8 +175,8 @@ def build_server(
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     clock_s: Callable[[], float] = time.time,
     retries: Retries | None = None,
-    settle_waits_s: Sequence[float] = SETTLE_WAITS_S,
-    open_browser: Callable[[str], bool] = open_browser,
+    settle_waits_s: Sequence[float] | None = None,
+    open_browser: Callable[[str], bool] | None = None,
     poll_sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     in_flight: InFlight | None = None,
 ) -> Server[Parts]:
@@ -114,52 +186,29 @@ def build_server(
     """
     if settings.api_version == "1.0":
         log.warning("SCP_API_VERSION=1.0 is deprecated by the vendor; 1.1 takes the same requests")
-    offered = offered_tools(read_only=settings.read_only)
-    listed = ListToolsResult(tools=describe(offered.values()))
+    listed = ListToolsResult(tools=describe(offered_tools(read_only=settings.read_only).values()))
 
     @asynccontextmanager
     async def lifespan(_: Server[Parts]) -> AsyncGenerator[Parts]:
-        ledger = Ledger(settings.state_path, clock_s)
-        vault = Vault(os.environ, settings.secrets_dir)
-        audit = AuditLog(settings.state_path / AUDIT_FILE, clock_s)
         async with (
             open_client(settings, clock_ms, transport=transport, retries=retries) as api,
-            aclosing(ledger),
+            AsyncExitStack() as at_end,
             anyio.create_task_group() as group,
         ):
-            guard = Guard(
+            parts = Parts(
+                settings=settings,
                 api=api,
-                planner=Planner(settings, api, _asker()),
-                ledger=ledger,
-                audit=audit,
-                vault=vault,
-                clock_s=clock_s,
-                ttl_s=settings.plan_ttl_s,
+                group=group,
+                at_end=at_end,
                 in_flight=in_flight or InFlight(),
+                clock_s=clock_s,
                 settle_waits_s=settle_waits_s,
+                open_browser=open_browser,
+                poll_sleep=poll_sleep,
             )
-
-            def make_page() -> Page:
-                from aimlops_server.guard.page.server import ApprovalPage  # no web page is part of a plain start
-
-                return ApprovalPage(ledger, Desk(ledger, vault, audit), clock_s, settings.language)
-
-            approvals = Approvals(group, make_page, open_browser)
-            changes = Changes(
-                api, guard, approvals, settings.confirm, settings.approval_wait_s, settings.approve_command
-            )
-            subscriptions = Subscriptions()
-            watcher = Watcher(api, group, subscriptions.changed, poll_sleep)
-            tools = Tools(api, changes, Procedures(settings, api, watcher, clock_s), offered)
-            if (settings.state_path / LEDGER_FILE).exists() and settings.access_key and settings.secret_key:
-                group.start_soon(_recover, guard)
-            yield Parts(
-                tools=tools,
-                resources=Resources(api),
-                completions=Completions(api, clock_s),
-                watcher=watcher,
-                subscriptions=subscriptions,
-            )
+            if settings.ledger_path.exists() and settings.access_key and settings.secret_key:
+                group.start_soon(_recover, parts)
+            yield parts
             group.cancel_scope.cancel()
 
     async def list_tools(_: Context, __: PaginatedRequestParams | None) -> ListToolsResult:
@@ -171,8 +220,8 @@ def build_server(
     async def list_resources(ctx: Context, _: PaginatedRequestParams | None) -> ListResourcesResult:
         return await ctx.lifespan_context.resources.listing()
 
-    async def list_templates(_: Context, __: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
-        return TEMPLATES
+    async def list_templates(ctx: Context, _: PaginatedRequestParams | None) -> ListResourceTemplatesResult:
+        return ctx.lifespan_context.resources.templates
 
     async def read_resource(ctx: Context, params: ReadResourceRequestParams) -> ReadResourceResult:
         return await ctx.lifespan_context.resources.read(str(params.uri))
@@ -189,9 +238,13 @@ def build_server(
         return await parts.subscriptions.listen(parts.watcher, ctx, params)
 
     async def prompts(_: Context, __: PaginatedRequestParams | None) -> ListPromptsResult:
+        from aimlops_server.prompts import list_prompts
+
         return list_prompts()
 
     async def prompt(_: Context, params: GetPromptRequestParams) -> GetPromptResult:
+        from aimlops_server.prompts import get_prompt
+
         return get_prompt(params)
 
     async def completion(ctx: Context, params: CompleteRequestParams) -> CompleteResult:
@@ -222,19 +275,23 @@ def build_server(
 
 async def approve(settings: Settings, plan_id: str | None) -> int:
     """Decide about a waiting plan in the controlling terminal; returns the exit code."""
+    from aimlops_server.audit import FILE_NAME as AUDIT_FILE
+    from aimlops_server.audit import AuditLog
+    from aimlops_server.guard.desk import Desk
+    from aimlops_server.guard.ledger import Ledger
     from aimlops_server.guard.terminal import approve_in_terminal
+    from aimlops_server.vault import Vault
 
-    ledger = Ledger(settings.state_path, time.time)
     audit = AuditLog(settings.state_path / AUDIT_FILE, time.time)
-    async with aclosing(ledger):
+    async with aclosing(Ledger(settings.state_path, time.time)) as ledger:
         desk = Desk(ledger, Vault(os.environ, settings.secrets_dir), audit)
         return await approve_in_terminal(ledger, desk, plan_id, time.time)
 
 
-async def _recover(guard: Guard) -> None:
+async def _recover(parts: Parts) -> None:
     """Settle what a dead process left behind; the tools do it again for their own target if this fails."""
     try:
-        await guard.recover()
+        await parts.changes.guard.recover()
     except AimlopsError as error:
         log.warning("changes of an earlier process could not be settled: %s", error.happened)
 
@@ -256,6 +313,7 @@ def sandbox_server(settings: Settings, *, speed: float, in_flight: InFlight | No
 async def check(settings: Settings, out: TextIO, *, sandbox_speed: float | None) -> int:
     """Say whether this server can work; returns the exit code. With `sandbox_speed`, against a sandbox inside."""
     from aimlops_server.check_command import report
+    from aimlops_server.procedures.setup import check_setup
 
     transport: httpx2.AsyncBaseTransport | None = None
     if sandbox_speed is not None:

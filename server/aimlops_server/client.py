@@ -18,7 +18,6 @@ from typing import TypeVar, cast
 import anyio
 import httpx2
 import pydantic_core
-import stamina
 from aimlops_tools import Effect, Operation, WireRequest
 from aimlops_tools.operation import PRODUCT, Answer, UnsupportedField
 from aimlops_tools.text import plain
@@ -154,6 +153,8 @@ class ApiClient:
         return await self._read_patiently(operation, self.wire(operation))
 
     async def _read_patiently(self, operation: Operation[AnswerT], request: WireRequest) -> AnswerT:
+        import stamina  # no start needs it
+
         try:
             async for attempt in stamina.retry_context(
                 on=_backoff,

@@ -7,9 +7,10 @@ from typing import get_args
 
 import anyio
 from aimlops_tools.fields import EndpointType, ProductType
-from aimlops_tools.lookup import LOOKUPS, Needs
+from aimlops_tools.lookup import Needs
 from aimlops_tools.models import neighbours as n
 from aimlops_tools.models.images import ListImages
+from aimlops_tools.models.neighbours import LOOKUPS
 from aimlops_tools.models.platforms import ListPlatforms
 from mcp_types import Completion
 

@@ -9,9 +9,9 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from aimlops_tools.lookup import LOOKUPS, Needs, Option, said
+from aimlops_tools.lookup import Needs, Option, said
 from aimlops_tools.models.images import ListImages
-from aimlops_tools.models.neighbours import ENGINE, PLATFORM, POOL
+from aimlops_tools.models.neighbours import ENGINE, LOOKUPS, PLATFORM, POOL
 from aimlops_tools.models.platforms import CreatePlatform
 from mcp_types import ElicitRequestFormParams, ElicitResult
 from pydantic import JsonValue

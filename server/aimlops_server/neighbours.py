@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
-from aimlops_tools.lookup import LOOKUPS, Item, Lookup
+from aimlops_tools.lookup import Item, Lookup
 from aimlops_tools.models import neighbours as n
+from aimlops_tools.models.neighbours import LOOKUPS
 
 from aimlops_server.client import ApiClient
 

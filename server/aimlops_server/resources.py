@@ -5,7 +5,7 @@ import json
 import mimetypes
 import re
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 import anyio
@@ -86,6 +86,7 @@ class Resources:
 
     api: ApiClient
     listing_wait_s: float = LISTING_WAIT_S
+    templates: ClassVar[ListResourceTemplatesResult] = TEMPLATES
 
     async def listing(self) -> ListResourcesResult:
         """The fixed entries, then the images and platforms there are; without keys or network the fixed ones alone."""

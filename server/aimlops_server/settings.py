@@ -28,6 +28,7 @@ REGIONS: Mapping[str, tuple[str, ...]] = {
 }
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 VENDOR_DIR = Path(".scpconf")
+LEDGER_FILE = "ledger.sqlite3"
 
 # What a header can carry; a stray space or line end in a key would otherwise fail at the first call, unexplained.
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]+")
@@ -248,6 +249,11 @@ class Settings(BaseSettings):
     def state_path(self) -> Path:
         """Where the ledger and the audit log are."""
         return self.state_dir or platformdirs.user_state_path("scp-aimlops-mcp")
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where every plan is kept; not there before the first."""
+        return self.state_path / LEDGER_FILE
 
     @property
     def base_url(self) -> str:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aimlops_tools import OPERATIONS, Effect, Operation
 from aimlops_tools.fields import Check, Listing, Paged
@@ -16,21 +16,23 @@ from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, Inp
 
 from aimlops_server import logs
 from aimlops_server.arguments import parse_arguments
-from aimlops_server.changes import Changes
 from aimlops_server.client import ApiClient
 from aimlops_server.describe import Call
 from aimlops_server.errors import AimlopsError, UnknownState
-from aimlops_server.procedures.run import Procedures
 from aimlops_server.results import MAX_ITEMS_SHOWN, as_data, result, text
+
+if TYPE_CHECKING:
+    from aimlops_server.changes import Changes
+    from aimlops_server.procedures.run import Procedures
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The tools of one server."""
+    """The tools of one server. `changes` and `procedures` are asked for by the first call that needs them."""
 
     api: ApiClient
-    changes: Changes
-    procedures: Procedures
+    changes: Callable[[], "Changes"]
+    procedures: Callable[[], "Procedures"]
     offered: Mapping[str, Call]
 
     async def call(
@@ -44,11 +46,11 @@ class Tools:
         try:
             arguments = dict(params.arguments or {})
             if issubclass(called, Procedure):
-                answer = await self.procedures.run(parse_arguments(called, arguments), _progress(ctx))
+                answer = await self.procedures().run(parse_arguments(called, arguments), _progress(ctx))
                 return result(as_data(answer))
             if called.spec.effect is Effect.READ:
                 return await self._read(parse_arguments(called, arguments))
-            return await self.changes.call(ctx, params, called, arguments)
+            return await self.changes().call(ctx, params, called, arguments)
         except UnknownState as error:
             # The protocol wants such a state rejected with an error of its own, not with a result.
             raise MCPError(INVALID_PARAMS, error.explain(params.name)) from None

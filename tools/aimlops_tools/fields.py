@@ -36,6 +36,7 @@ ReleaseId = Annotated[
 ]
 # The service answers 400 to anything else: "32-letter UUID format" (facts 5).
 ClusterId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$", description="Kubernetes cluster id, 32 hex digits")]
+HostedZoneId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
 ReleaseName = Annotated[str, Field(min_length=1, description="Platform name")]
 Size = Annotated[int, Field(ge=1, le=100, description="Items per page")]
 Page = Annotated[int, Field(ge=0, description="Page, from 0")]

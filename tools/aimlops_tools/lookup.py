@@ -6,13 +6,13 @@ Fields are read defensively: the services add and rename some, and write numbers
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import ConfigDict, ValidationError
 
-from aimlops_tools.operation import Answer, Effect, Operation, Spec
+from aimlops_tools.operation import Answer, Operation
 
 PAGE_ITEMS = 100
 
@@ -165,23 +165,3 @@ class LimitMarker(Lookup):
 
     def after(self, page: list[Item]) -> Self | None:
         return self.model_copy(update={"marker": page[-1].marker}) if page else None
-
-
-# By kind: the class's name in lower case, e.g. `security_groups`.
-LOOKUPS: dict[str, type[Lookup]] = {}
-LookupT = TypeVar("LookupT", bound=Lookup)
-
-
-def lookup(
-    service: str, version: str, path: str, items_name: str, item: type[Item], *, is_global: bool = False
-) -> Callable[[type[LookupT]], type[LookupT]]:
-    """Declare the decorated class as `GET path` of a neighbouring service; `version` was current in facts 7."""
-
-    def declare(cls: type[LookupT]) -> type[LookupT]:
-        cls.spec = Spec("GET", path, Effect.READ, (version,), 200, "facts 7", service=service, is_global=is_global)
-        cls.items_name = items_name
-        cls.item = item
-        LOOKUPS[cls.tool_name()] = cls
-        return cls
-
-    return declare

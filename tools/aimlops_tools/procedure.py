@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import Field, JsonValue
 
-from aimlops_tools.fields import ClusterId, EndpointType, ReleaseId
-from aimlops_tools.models.neighbours import HostedZoneId
+from aimlops_tools.fields import ClusterId, EndpointType, HostedZoneId, ReleaseId
 from aimlops_tools.models.platforms import AiMlOpsPlatformDetailResponse
 from aimlops_tools.operation import Answer, Tool
 

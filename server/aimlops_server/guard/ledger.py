@@ -25,11 +25,11 @@ import filelock
 
 from aimlops_server.errors import NotSent
 from aimlops_server.private import make_private_directory, require_private
+from aimlops_server.settings import LEDGER_FILE
 
 if TYPE_CHECKING:
     import sqlite3  # a start that changes nothing opens no database, and does not import one
 
-FILE_NAME = "ledger.sqlite3"
 OWNERS = "processes"
 BUSY_TIMEOUT_S = 10.0
 KEPT_S = 90 * 24 * 3600.0
@@ -252,7 +252,7 @@ class Ledger:
             owners = self._directory / OWNERS
             make_private_directory(self._directory)
             make_private_directory(owners)
-            path = self._directory / FILE_NAME
+            path = self._directory / LEDGER_FILE
             # Created with its mode before SQLite sees it; its -wal and -shm files take the same mode.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             require_private(path)

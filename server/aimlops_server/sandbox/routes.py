@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from aimlops_tools import LOOKUPS, OPERATIONS, Operation
+from aimlops_tools import OPERATIONS, Operation
+from aimlops_tools.models.neighbours import LOOKUPS
 from aimlops_tools.operation import PRODUCT
 
 from aimlops_server.sandbox.profile import Profile, Version

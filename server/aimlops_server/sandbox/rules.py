@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aimlops_tools import Effect, Lookup, Operation, clusters, images, platforms
+from aimlops_tools import Effect, Operation, clusters, images, platforms
+from aimlops_tools.lookup import Lookup
 from pydantic import JsonValue
 
 from aimlops_server.sandbox import changes, reads

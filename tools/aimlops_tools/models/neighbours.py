@@ -1,12 +1,10 @@
 """The look-ups of facts 7: what each neighbouring service lists, and what makes an option unsuitable."""
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeVar
 
-from pydantic import Field
-
-from aimlops_tools.fields import ClusterId
+from aimlops_tools.fields import ClusterId, HostedZoneId
 from aimlops_tools.lookup import (
     Item,
     LimitMarker,
@@ -16,9 +14,9 @@ from aimlops_tools.lookup import (
     OffsetLimit,
     Said,
     SizePage,
-    lookup,
     said,
 )
+from aimlops_tools.operation import Effect, Spec
 from aimlops_tools.text import Object, ObjectOrNone, Text
 
 PLATFORM = "ai_ml_ops_platform_create_request"
@@ -32,7 +30,25 @@ MIN_NODE_GB = 16
 MIN_CLUSTER_VCPUS = {"Enterprise": 24, "Mini": 8}
 MIN_CLUSTER_GB = {"Enterprise": 96, "Mini": 32}
 
-HostedZoneId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
+
+# By kind: the class's name in lower case, e.g. `security_groups`.
+LOOKUPS: dict[str, type[Lookup]] = {}
+LookupT = TypeVar("LookupT", bound=Lookup)
+
+
+def lookup(
+    service: str, version: str, path: str, items_name: str, item: type[Item], *, is_global: bool = False
+) -> Callable[[type[LookupT]], type[LookupT]]:
+    """Declare the decorated class as `GET path` of a neighbouring service; `version` was current in facts 7."""
+
+    def declare(cls: type[LookupT]) -> type[LookupT]:
+        cls.spec = Spec("GET", path, Effect.READ, (version,), 200, "facts 7", service=service, is_global=is_global)
+        cls.items_name = items_name
+        cls.item = item
+        LOOKUPS[cls.tool_name()] = cls
+        return cls
+
+    return declare
 
 
 def _not_in(state: str, *wanted: str) -> Iterator[Said]:

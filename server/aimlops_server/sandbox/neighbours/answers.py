@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import parse_qsl
 
-from aimlops_tools import Lookup
+from aimlops_tools.lookup import Lookup
 from aimlops_tools.models import neighbours as declared
 from pydantic import JsonValue
 
