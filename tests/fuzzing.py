@@ -1,22 +1,24 @@
-"""What the fuzzed tests draw from a JSON Schema: values that fit it, and such values spoiled."""
+"""What the fuzzed tests send: what Schemathesis makes of a schema, fitting and not, and calls spoiled in one place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import jsonschema
+import schemathesis
 from aimlops_server.sandbox import seed
 from aimlops_tools import OPERATIONS
 from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
 
 from tests.examples import EXAMPLES
 
 JsonObject = dict[str, Any]
 
-# Without them nearly every drawn id would be unknown, and little behind it reached.
-KNOWN: Mapping[str, list[object]] = {
-    "release_id": [seed.DEPLOYED_RELEASE_ID, seed.CREATING_RELEASE_ID, seed.FAILED_RELEASE_ID],
-    "cluster_id": [seed.DEPLOYED_CLUSTER_ID, seed.FREE_CLUSTER_ID, seed.CREATING_CLUSTER_ID],
-    "image_id": [seed.ENTERPRISE_IMAGE_ID, seed.MINI_IMAGE_ID],
+# What an id is drawn from: else nearly every one would be unknown, and little behind it reached.
+IDS: Mapping[str, list[str]] = {
+    "release_id": [seed.DEPLOYED_RELEASE_ID, seed.CREATING_RELEASE_ID, seed.FAILED_RELEASE_ID, "0" * 32],
+    "cluster_id": [seed.DEPLOYED_CLUSTER_ID, seed.FREE_CLUSTER_ID, seed.CREATING_CLUSTER_ID, "0" * 32],
+    "image_id": [seed.ENTERPRISE_IMAGE_ID, seed.MINI_IMAGE_ID, "IMAGE-unknown"],
 }
 # One call of every operation that comes through all checks.
 EXAMPLE_CALLS: Mapping[str, JsonObject] = {
@@ -25,95 +27,35 @@ EXAMPLE_CALLS: Mapping[str, JsonObject] = {
 
 # Half a character cannot be written as UTF-8; test_arguments.py covers it.
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-_NUMBERS = st.floats(-1e9, 1e9)
-_SCALARS = st.none() | st.booleans() | st.integers() | _NUMBERS | _TEXTS
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats(-1e9, 1e9) | _TEXTS
 _ANYTHING = st.recursive(
     _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3), max_leaves=4
 )
-_ANNOTATIONS = frozenset({"default", "description", "format", "writeOnly"})
 
 
-def fitting(schema: JsonObject, root: JsonObject | None = None, name: str = "") -> st.SearchStrategy[Any]:
-    """Values that fit the schema of the field `name`, ids of the sandbox's world among them.
-
-    hypothesis-jsonschema fails with the hypothesis of today, and Schemathesis draws too slowly for this suite. This
-    knows the keywords that are in use and stumbles over any other.
-    """
-    rules = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
-    match rules:
-        case {"$ref": str(reference), **rest} if root is not None and not rest:
-            return fitting(_target(reference, root), root, name)
-        case {"anyOf": [*branches], **rest} if not rest:
-            return st.one_of([fitting(branch, root, name) for branch in branches])
-        case {"enum": [*choices]}:
-            return st.sampled_from(choices)
-        case {"type": [*types], **rest}:
-            return st.one_of([fitting({"type": each, **rest}, root, name) for each in types])
-        case {"type": kind, **rest}:
-            drawn = _KINDS[kind](rest, root)
-            return st.sampled_from(KNOWN[name]) | drawn if name in KNOWN else drawn
-        case _:
-            raise NotImplementedError(f"{name}: {schema}")
+def drawn(document: JsonObject) -> dict[str, dict[GenerationMode, st.SearchStrategy[Case[Any]]]]:
+    """By operation of an OpenAPI document: requests that fit it, and some that do not."""
+    schema: Any = schemathesis.openapi.from_dict(_with_ids(document))  # its own types are partial
+    return {
+        operation.definition.raw["operationId"]: {
+            mode: operation.as_strategy(generation_mode=mode)
+            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+        }
+        for operation in (each.ok() for each in schema.get_all_operations())
+    }
 
 
-def _target(reference: str, root: JsonObject) -> JsonObject:
-    for step in reference.removeprefix("#/").split("/"):
-        root = root[step]
-    return root
-
-
-def _string(rest: JsonObject, _: JsonObject | None) -> st.SearchStrategy[str]:
-    least, most = int(rest.pop("minLength", 0)), int(rest.pop("maxLength", 100))
-    pattern: str | None = rest.pop("pattern", None)
-    _nothing_left(rest)
-    if pattern is None:
-        return st.text(st.characters(exclude_categories=["Cs"]), min_size=least, max_size=min(most, 30))
-    return st.from_regex(pattern, fullmatch=True).filter(lambda text: least <= len(text) <= most)
-
-
-def _integer(rest: JsonObject, _: JsonObject | None) -> st.SearchStrategy[int]:
-    drawn = st.integers(rest.pop("minimum", None), rest.pop("maximum", None))
-    _nothing_left(rest)
-    return drawn
-
-
-def _number(rest: JsonObject, _: JsonObject | None) -> st.SearchStrategy[float]:
-    drawn = st.floats(rest.pop("minimum", -1e9), rest.pop("maximum", 1e9))
-    _nothing_left(rest)
-    return drawn
-
-
-def _array(rest: JsonObject, root: JsonObject | None) -> st.SearchStrategy[list[Any]]:
-    items = rest.pop("items")
-    _nothing_left(rest)
-    return st.lists(fitting(items, root), max_size=3)
-
-
-def _object(rest: JsonObject, root: JsonObject | None) -> st.SearchStrategy[JsonObject]:
-    fields: JsonObject = rest.pop("properties", {})
-    required, closed = rest.pop("required", []), rest.pop("additionalProperties", None)
-    _nothing_left(rest)
-    if not fields and closed is not False:
-        return st.dictionaries(_TEXTS, _SCALARS, max_size=3)
-    drawn = {name: fitting(schema, root, name) for name, schema in fields.items()}
-    optional = {name: drawn.pop(name) for name in fields if name not in required}
-    return st.fixed_dictionaries(drawn, optional=optional)
-
-
-def _nothing_left(rest: JsonObject) -> None:
-    if rest:
-        raise NotImplementedError(f"unknown keywords: {rest}")
-
-
-_KINDS: Mapping[str, Callable[[JsonObject, JsonObject | None], st.SearchStrategy[Any]]] = {
-    "string": _string,
-    "integer": _integer,
-    "number": _number,
-    "boolean": lambda rest, _: st.booleans(),
-    "null": lambda rest, _: st.none(),
-    "array": _array,
-    "object": _object,
-}
+def _with_ids(node: Any, name: str = "") -> Any:
+    """The document, with the ids that are drawn as all that their fields allow."""
+    if isinstance(node, list):
+        return [_with_ids(each) for each in cast("list[Any]", node)]
+    if not isinstance(node, dict):
+        return node
+    given = cast("JsonObject", node)
+    if name in IDS and ("type" in given or "anyOf" in given):
+        return {"enum": IDS[name]}
+    # A parameter's name stands beside its schema, a property's before it.
+    return {key: _with_ids(value, given.get("name", "") if key == "schema" else key) for key, value in given.items()}
 
 
 def spoiled_calls(calls: st.SearchStrategy[JsonObject]) -> st.SearchStrategy[JsonObject]:
@@ -157,6 +99,12 @@ def as_read(value: object, schema: JsonObject, root: JsonObject | None = None) -
         for name, item in cast("JsonObject", value).items()
         if name not in declared or item not in (None, "")
     }
+
+
+def _target(reference: str, root: JsonObject) -> JsonObject:
+    for step in reference.removeprefix("#/").split("/"):
+        root = root[step]
+    return root
 
 
 def errors_of(value: Any, schema: JsonObject, root: JsonObject | None = None) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,8 +22,9 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from pydantic import SecretStr
+from schemathesis import Case, GenerationMode
 
-from tests.fuzzing import EXAMPLE_CALLS, as_read, errors_of, fitting, spoiled_calls
+from tests.fuzzing import EXAMPLE_CALLS, as_read, drawn, errors_of, spoiled_calls
 from tests.openapi import OPENAPI_JSON, VERSION_HEADER, openapi_document
 from tests.world import ENDPOINT, Clock
 
@@ -30,6 +32,7 @@ JsonObject = dict[str, Any]
 
 DOCUMENT: JsonObject = json.loads(OPENAPI_JSON.read_text("utf-8"))
 COMPONENTS: JsonObject = DOCUMENT["components"]
+DRAWN = drawn(DOCUMENT)
 KEYS = Keys(ACCESS_KEY, SecretStr(SECRET_KEY))
 CALLS = {
     operation["operationId"]: (method.upper(), path, operation)
@@ -70,24 +73,39 @@ def as_typed(text: str, schema: JsonObject) -> object:
 
 
 class Call:
-    """A request of the operation `name`; `fits` tells whether the document allows it."""
+    """A request of the operation `name`; `fits` tells whether the document allows it. Bytes are no JSON."""
 
-    def __init__(self, name: str, given: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, parameters: Mapping[str, Any], body: Any) -> None:
         self.method, path, described = CALLS[name]
         schema = call_schema(name)
         places: dict[str, str] = {each["name"]: each["in"] for each in described["parameters"]}
-        fields = {key: value for key, value in given.items() if key not in places}
-        texts = {key: as_text(value) for key, value in given.items() if key in places and value not in (None, "")}
+        texts = {key: as_text(value) for key, value in parameters.items() if key in places and value not in (None, "")}
         for key in [key for key, place in places.items() if place == "path"]:
             # No client can send these: they are another path.
             texts[key] = texts.get(key, "-").replace(".", "-")
             path = path.replace("{" + key + "}", quote(texts[key], safe=""))
         query = urlencode({key: text for key, text in texts.items() if places[key] == "query"}, quote_via=quote)
         self.target = f"{path}?{query}" if query else path
-        self.body = json.dumps(fields).encode() if "requestBody" in described else None
-        read = as_read(fields if self.body else {}, schema, DOCUMENT)
+        self.body = None
+        read: JsonObject = {}
+        self.fits = True
+        if "requestBody" in described:
+            self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.fits = isinstance(body, dict)
+            read = as_read(body, schema, DOCUMENT) if self.fits else {}
         read |= {key: as_typed(text, schema["properties"][key]) for key, text in texts.items()}
-        self.fits = not errors_of(read, schema, DOCUMENT)
+        self.fits = self.fits and not errors_of(read, schema, DOCUMENT)
+
+    @classmethod
+    def of_fields(cls, name: str, given: Mapping[str, Any]) -> "Call":
+        """The fields by their names alone, wherever each belongs."""
+        places = {each["name"] for each in CALLS[name][2]["parameters"]}
+        body = {key: value for key, value in given.items() if key not in places}
+        return cls(name, {key: value for key, value in given.items() if key in places}, body)
+
+    @classmethod
+    def of_case(cls, name: str, case: Case[Any]) -> "Call":
+        return cls(name, {**(case.path_parameters or {}), **(case.query or {})}, case.body)
 
     def __repr__(self) -> str:
         return f"{self.method} {self.target} {self.body}"
@@ -119,18 +137,21 @@ def assert_documented(name: str, response: httpx2.Response) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_the_sandbox_answers_as_documented_whatever_is_asked(name: str) -> None:
     """What does not fit the document is refused as malformed, and nothing makes the sandbox fail."""
-    calls = st.just(EXAMPLE_CALLS[name]) | fitting(call_schema(name), DOCUMENT)
+    of_case, of_fields = partial(Call.of_case, name), partial(Call.of_fields, name)
+    example = st.just(EXAMPLE_CALLS[name])
+    good = example.map(of_fields) | DRAWN[name][GenerationMode.POSITIVE].map(of_case)
+    bad = spoiled_calls(example).map(of_fields) | DRAWN[name][GenerationMode.NEGATIVE].map(of_case)
     versions: list[str] = CALLS[name][2]["parameters"][0]["schema"]["enum"]
     statuses: Counter[int] = Counter()
 
-    @limits(max_examples=20, derandomize=True, database=None)
-    @given(st.tuples(calls, st.sampled_from(versions)) | st.tuples(spoiled_calls(calls), st.none()))
-    def fuzz(given: tuple[JsonObject, str | None]) -> None:
-        call, clock = Call(name, given[0]), Clock()
-        response = anyio.run(send, Sandbox(clock_s=clock), call, clock, {VERSION_HEADER: given[1]})
+    @limits(max_examples=40, derandomize=True, database=None)
+    @given(st.tuples(good, st.sampled_from(versions)) | st.tuples(bad, st.none()))
+    def fuzz(given: tuple[Call, str | None]) -> None:
+        (call, version), clock = given, Clock()
+        response = anyio.run(send, Sandbox(clock_s=clock), call, clock, {VERSION_HEADER: version})
         assert_documented(name, response)
         assert response.status_code < 500
-        if given[1] is None and not call.fits:
+        if version is None and not call.fits:
             assert response.status_code == 400
         statuses[response.status_code] += 1
 
@@ -146,7 +167,7 @@ def test_an_ordered_failure_looks_as_documented(status: int) -> None:
     sandbox = Sandbox(clock_s=clock)
     sandbox.faults.add(parse(f"GET:status={status}"))
 
-    response = anyio.run(send, sandbox, Call("list_platforms", {}), clock)
+    response = anyio.run(send, sandbox, Call.of_fields("list_platforms", {}), clock)
 
     assert response.status_code == status
     assert_documented("list_platforms", response)
@@ -169,7 +190,7 @@ def test_a_refusal_before_the_operation_looks_as_documented(
     clock = Clock()
     sandbox = Sandbox(clock_s=clock, profile=profile)
 
-    response = anyio.run(send, sandbox, Call("list_platforms", {}), clock, headers)
+    response = anyio.run(send, sandbox, Call.of_fields("list_platforms", {}), clock, headers)
 
     assert response.status_code == status
     assert_documented("list_platforms", response)
