@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 from aimlops_server.guard.ledger import KEPT_S, Entry, Ledger, LedgerUnavailable, Status
+from aimlops_server.settings import LEDGER_FILE
 
 from tests.world import Clock
 
@@ -111,6 +112,36 @@ async def test_a_started_change_is_in_flight_while_its_process_lives(tmp_path: P
     await sender.aclose()
     assert not await other.in_flight(row)
     await other.aclose()
+
+
+async def test_processes_that_open_a_new_ledger_at_once_all_can(tmp_path: Path, clock: Clock) -> None:
+    """SQLite itself refuses some of them with "database is locked", and then a change would not be sent."""
+
+    async def open_it(ledger: Ledger) -> None:
+        assert await ledger.latest() == []
+
+    for number in range(80):
+        ledgers = [Ledger(tmp_path / str(number), clock) for _ in range(4)]
+        async with anyio.create_task_group() as group:
+            for ledger in ledgers:
+                group.start_soon(open_it, ledger)
+        for ledger in ledgers:
+            await ledger.aclose()
+
+
+async def test_a_ledger_that_could_not_be_opened_opens_when_it_can(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / LEDGER_FILE
+    file.write_bytes(b"no database " * 100)
+    file.chmod(0o600)
+    ledger = Ledger(tmp_path, clock)
+    with pytest.raises(LedgerUnavailable):
+        await ledger.add(ENTRY)
+    file.write_bytes(b"")
+
+    await ledger.add(ENTRY)
+
+    assert await ledger.latest() == [ENTRY]
+    await ledger.aclose()
 
 
 DIES = """

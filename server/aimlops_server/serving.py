@@ -90,7 +90,7 @@ class _Stdout:
 
 
 def _own_pipes() -> "tuple[anyio.AsyncFile[str] | None, anyio.AsyncFile[str] | None]":
-    """The client's pipes, taken away from everybody else, as under the SDK's own: a print goes to stderr."""
+    """The client's pipes, taken away from everybody else, as the SDK does: a print goes to stderr, stdin is empty."""
     if sys.platform == "win32":  # select knows sockets only: the SDK's way, which None stands for
         return None, None
     stdin, stdout = os.dup(0), os.dup(1)

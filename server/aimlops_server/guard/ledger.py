@@ -12,12 +12,13 @@ process opens the ledger. Knows no API, no client and no page.
 
 import json
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -27,10 +28,8 @@ from aimlops_server.errors import NotSent
 from aimlops_server.private import make_private_directory, require_private
 from aimlops_server.settings import LEDGER_FILE
 
-if TYPE_CHECKING:
-    import sqlite3  # a start that changes nothing opens no database, and does not import one
-
 OWNERS = "processes"
+OPENING = "ledger.lock"
 BUSY_TIMEOUT_S = 10.0
 KEPT_S = 90 * 24 * 3600.0
 
@@ -228,10 +227,8 @@ class Ledger:
         query = f"SELECT * FROM plans WHERE {where} {order}"  # noqa: S608 reason: texts of this module
         return await self._run(lambda db: [Entry(*row) for row in db.execute(query, (*values, limit)).fetchall()])
 
-    async def _run(self, work: "Callable[[sqlite3.Connection], T]") -> T:
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def transaction() -> T:
-            import sqlite3
-
             try:
                 with self._open() as db:  # commits, or rolls back on an error
                     return work(db)
@@ -245,9 +242,7 @@ class Ledger:
         # run_sync does not leave its thread half-way: a cancelled caller gets its cancellation afterwards.
         return await anyio.to_thread.run_sync(transaction, limiter=self._one_at_a_time)
 
-    def _open(self) -> "sqlite3.Connection":
-        import sqlite3
-
+    def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             owners = self._directory / OWNERS
             make_private_directory(self._directory)
@@ -256,14 +251,13 @@ class Ledger:
             # Created with its mode before SQLite sees it; its -wal and -shm files take the same mode.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             require_private(path)
-            self._alive = _lock(owners / self._owner)
-            self._alive.acquire(timeout=0)
-            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute(_FORGET, (Status.STARTED, Status.UNKNOWN, self._clock_s() - KEPT_S))
-            self._connection.commit()
+            if self._alive is None:
+                alive = _lock(owners / self._owner)
+                alive.acquire(timeout=0)
+                self._alive = alive
+            # SQLite waits for whoever writes, but not for another process that makes the new file a WAL one just now.
+            with _lock(self._directory / OPENING).acquire(timeout=BUSY_TIMEOUT_S, poll_interval=0.002):
+                self._connection = _opened(path, self._clock_s() - KEPT_S)
         return self._connection
 
     def _close(self) -> None:
@@ -274,6 +268,21 @@ class Ledger:
             self._alive.release()
             (self._directory / OWNERS / self._owner).unlink(missing_ok=True)
             self._alive = None
+
+
+def _opened(path: Path, forget_before_s: float) -> sqlite3.Connection:
+    """A connection that is ready, or none."""
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(_SCHEMA)
+        connection.execute(_FORGET, (Status.STARTED, Status.UNKNOWN, forget_before_s))
+        connection.commit()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _reason(error: Exception) -> str:
