@@ -58,6 +58,13 @@ def test_every_setting_is_listed_with_its_sources(capsys: pytest.CaptureFixture[
     assert lines[1::2][list(Settings.model_fields).index("language")].endswith("(default: en-US)")
 
 
+def test_a_flag_is_explained_as_its_setting_is() -> None:
+    """All settings have the one table; these six have a flag, too."""
+    flags = {a.dest: a.help for a in actions(PARSERS[""]) if a.dest in Settings.model_fields}
+    assert flags == {name: Settings.model_fields[name].description for name in flags}
+    assert set(flags) == {"region", "environment", "account_id", "endpoint", "api_version", "read_only"}
+
+
 def test_a_malformed_setting_does_not_stop_what_explains_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -437,7 +437,7 @@ async def test_the_controlling_terminal_decides_whatever_stdin_says(tmp_path: Pa
             process.stdin.write(b"approve\n")
             process.stdin.flush()
             await at.person.when(CHOICE, "deny\n")
-            out, err = await anyio.to_thread.run_sync(process.communicate)
+            out, err = await anyio.to_thread.run_sync(process.communicate, None, LIMIT_S)
 
             assert (process.returncode, out, err) == (1, b"", b"")
             assert await at.status() == (Status.DENIED, "terminal")
@@ -448,7 +448,7 @@ async def test_a_process_without_a_terminal_ends_at_once(tmp_path: Path, clock: 
     async with room(tmp_path, clock) as at:
         await at.ledger.add(entry_of(creation(), "plan-1", clock()))
         with child(clock, tmp_path, "") as process:
-            out, err = await anyio.to_thread.run_sync(process.communicate, b"approve\n")
+            out, err = await anyio.to_thread.run_sync(process.communicate, b"approve\n", LIMIT_S)
 
             assert (process.returncode, out, err.count(b"\n")) == (1, b"", 1)
             assert await at.status() == (Status.WAITING, None)
@@ -460,7 +460,7 @@ async def test_an_interrupt_ends_the_process_and_decides_nothing(tmp_path: Path,
         await at.ledger.add(entry_of(creation(), "plan-1", clock()))
         with child(clock, tmp_path, os.ttyname(at.slave)) as process:
             await at.person.when(CHOICE, "\x03")
-            await anyio.to_thread.run_sync(process.communicate)
+            await anyio.to_thread.run_sync(process.communicate, None, LIMIT_S)
 
             assert process.returncode == 130
             assert await at.status() == (Status.WAITING, None)

@@ -199,8 +199,17 @@ def _flags(options: argparse.Namespace) -> list[str]:
     return words
 
 
-# Keys have no flag: a command line is visible to every user of the machine.
-_SETTING_FLAGS = ("region", "environment", "account_id", "endpoint", "api_version", "read_only")
+# Keys have no flag: a command line is visible to every user of the machine. The words are those of the settings, which
+# --help need not import; a test holds them equal.
+_SETTING_FLAGS = {
+    "region": "Region",
+    "environment": "Environment: s, g or e; read from the auth URL when unset",
+    "account_id": "Account id, sent and signed when set",
+    "endpoint": "Replaces the service's address; https, or http on loopback. With {service} in it ({region} and "
+    "{environment} too, if needed) it is the neighbouring services' address as well; without, look-ups are off",
+    "api_version": "API version; 1.0 is deprecated, 1.2 adds node_pool_create_request.zone",
+    "read_only": "Removes the three changing tools",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -224,12 +233,12 @@ examples:
     parser.add_argument("--version", action=_Version, help="show this program's, the SDK's and the protocol's versions")
     parser.add_argument("--sandbox", action="store_true", help="run against the embedded sandbox: no keys, no network")
     parser.add_argument("--transport", choices=("stdio", "http"), default="stdio", help="default: stdio")
-    parser.add_argument("--region", help="SCP region, e.g. kr-west1")
-    parser.add_argument("--environment", help="SCP environment: s, g or e")
-    parser.add_argument("--account-id", help="SCP account id")
-    parser.add_argument("--endpoint", help="another address of the service")
-    parser.add_argument("--api-version", help="1.0, 1.1 or 1.2")
-    parser.add_argument("--read-only", action="store_const", const=True, help="remove the tools that change things")
+    for name, meaning in _SETTING_FLAGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "read_only":
+            parser.add_argument(flag, action="store_const", const=True, help=meaning)
+        else:
+            parser.add_argument(flag, help=meaning)
     _address(parser, port=8000)
     _speed(parser)
     commands = parser.add_subparsers(dest="command", metavar="command")

@@ -6,7 +6,6 @@ Speaks to the controlling terminal and never to stdin or stdout, so that nothing
 import json
 import select
 import sys
-import threading
 import unicodedata
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from aimlops_server.wording import Wording
 APPROVED = 0
 NOT_APPROVED = 1
 MAX_TRIES = 3
-_LOOK_AGAIN_S = 0.2
+_LOOK_AGAIN_S = 0.05
 # Printable by their category, yet drawn as nothing: a joiner, Hangul fillers, the blank Braille pattern.
 _BLANK = frozenset("\u034f\u115f\u1160\u3164\uffa0\u2800")
 
@@ -104,7 +103,7 @@ async def approve_in_terminal(
 
 
 class _Talk:
-    """Lines to and from a terminal; each wait is in a worker thread and ends when its caller is cancelled."""
+    """Lines to and from a terminal; each wait ends when its caller is cancelled."""
 
     def __init__(self, reader: TextIO, writer: TextIO) -> None:
         self._reader = reader
@@ -120,13 +119,17 @@ class _Talk:
             _NoAnswer: there is none.
         """
         await self._write(prompt)
-        gone = threading.Event()
         try:
-            line = await anyio.to_thread.run_sync(self._read, gone, abandon_on_cancel=True)
+            # A thread that blocked in readline would keep an interrupted process alive until someone pressed Enter. And
+            # a loop that sleeps without end would miss a Ctrl-C that came just before: Python looks for one when the
+            # loop wakes. A terminal hands out one line per read, so none can hide in the reader's buffer. select knows
+            # no Windows console.
+            if sys.platform != "win32":
+                while not select.select([self._reader], [], [], 0)[0]:  # noqa: ASYNC110 reason: a terminal sets no event
+                    await anyio.sleep(_LOOK_AGAIN_S)
+            line = await anyio.to_thread.run_sync(self._reader.readline, abandon_on_cancel=True)
         except (OSError, ValueError):
             raise _NoAnswer from None
-        finally:
-            gone.set()
         if not line.endswith("\n"):  # Ctrl-D: half a line is not an answer
             await self.say("", "No answer; the plan goes on waiting.")
             raise _NoAnswer
@@ -141,15 +144,6 @@ class _Talk:
             await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
         except (OSError, ValueError):
             raise _NoAnswer from None
-
-    def _read(self, gone: threading.Event) -> str:
-        # A thread that blocked in readline would keep an interrupted process alive until someone pressed Enter.
-        # A terminal hands out one line per read, so none can hide in the reader's buffer. select knows no consoles.
-        if sys.platform != "win32":
-            while not select.select([self._reader], [], [], _LOOK_AGAIN_S)[0]:
-                if gone.is_set():
-                    return ""
-        return self._reader.readline()
 
 
 async def _decide(ledger: Ledger, desk: Desk, plan_id: str | None, clock_s: Callable[[], float], talk: _Talk) -> int:
