@@ -105,7 +105,11 @@ def cold_start(commands: Mapping[str, Command], rounds: int) -> Figures:
         with running(command):
             pass  # writes the bytecode
     ours = commands[OURS]
-    started = {**commands, AGAIN: ours, AFTER_A_CHANGE: _with_state(ours, "used")}
+    started = {
+        **commands,
+        AGAIN: ours,
+        AFTER_A_CHANGE: _with(ours, SCP_MCP_STATE_DIR=f"{ours.environment['SCP_MCP_STATE_DIR']}-used"),
+    }
     with running(started[AFTER_A_CHANGE]) as server:
         _delete(server, release_id(0), {})
     wall: Rounds = defaultdict(list)
@@ -129,9 +133,9 @@ def cold_start(commands: Mapping[str, Command], rounds: int) -> Figures:
     return {**figures, "tools": listed}
 
 
-def _with_state(command: Command, name: str) -> Command:
-    directory = f"{command.environment['SCP_MCP_STATE_DIR']}-{name}"
-    return Command(command.name, command.words, {**command.environment, "SCP_MCP_STATE_DIR": directory})
+def _with(command: Command, **values: str) -> Command:
+    """The same in another environment."""
+    return Command(command.name, command.words, {**command.environment, **values})
 
 
 def calls(commands: Mapping[str, Command], rounds: int) -> Figures:
@@ -222,17 +226,18 @@ def guarded_delete(commands: Mapping[str, Command], _: int) -> Figures:
     figures: Figures = {}
     _say(f"\nguarded delete, upstream answering after {DELAY_MS} ms")
     for number, arguments in enumerate(({}, {"with_k8s": True})):
-        with upstream(sys.executable, DELAY_MS) as url:
-            ours = commands[OURS]
-            with running(Command(OURS, ours.words, {**ours.environment, "SCP_ENDPOINT": url})) as server:
-                server.calls(8, 1)
-                took_ms: list[float] = []
-                for of in (release_id(1000 * (number + 1) + n) for n in range(20)):
-                    _requests(url)
-                    started_s = time.perf_counter()
-                    _delete(server, of, arguments)
-                    took_ms.append((time.perf_counter() - started_s) * 1000)
-                seen = _requests(url)
+        with (
+            upstream(sys.executable, DELAY_MS) as url,
+            running(_with(commands[OURS], SCP_ENDPOINT=url)) as server,
+        ):
+            server.calls(8, 1)
+            took_ms: list[float] = []
+            for of in (release_id(1000 * (number + 1) + n) for n in range(20)):
+                _requests(url)
+                started_s = time.perf_counter()
+                _delete(server, of, arguments)
+                took_ms.append((time.perf_counter() - started_s) * 1000)
+            seen = _requests(url)
         in_sequence = _in_sequence([(came, went) for _, came, went in seen])
         what = "with_k8s" if arguments else "platform alone"
         own_ms = statistics.median(took_ms) - in_sequence * DELAY_MS

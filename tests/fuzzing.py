@@ -38,8 +38,7 @@ def drawn(document: JsonObject) -> dict[str, dict[GenerationMode, st.SearchStrat
     schema: Any = schemathesis.openapi.from_dict(_with_ids(document))  # its own types are partial
     return {
         operation.definition.raw["operationId"]: {
-            mode: operation.as_strategy(generation_mode=mode)
-            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+            mode: operation.as_strategy(generation_mode=mode) for mode in GenerationMode
         }
         for operation in (each.ok() for each in schema.get_all_operations())
     }

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 import anyio
@@ -86,15 +86,13 @@ class Call:
             path = path.replace("{" + key + "}", quote(texts[key], safe=""))
         query = urlencode({key: text for key, text in texts.items() if places[key] == "query"}, quote_via=quote)
         self.target = f"{path}?{query}" if query else path
-        self.body = None
-        read: JsonObject = {}
-        self.fits = True
         if "requestBody" in described:
             self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.fits = isinstance(body, dict)
-            read = as_read(body, schema, DOCUMENT) if self.fits else {}
+        else:
+            self.body, body = None, {}
+        read: JsonObject = as_read(cast("JsonObject", body), schema, DOCUMENT) if isinstance(body, dict) else {}
         read |= {key: as_typed(text, schema["properties"][key]) for key, text in texts.items()}
-        self.fits = self.fits and not errors_of(read, schema, DOCUMENT)
+        self.fits = isinstance(body, dict) and not errors_of(read, schema, DOCUMENT)
 
     @classmethod
     def of_fields(cls, name: str, given: Mapping[str, Any]) -> "Call":

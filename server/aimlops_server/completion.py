@@ -10,7 +10,6 @@ from aimlops_tools.fields import EndpointType, ProductType
 from aimlops_tools.lookup import Needs
 from aimlops_tools.models import neighbours as n
 from aimlops_tools.models.images import ListImages
-from aimlops_tools.models.neighbours import LOOKUPS
 from aimlops_tools.models.platforms import ListPlatforms
 from mcp_types import Completion
 
@@ -113,4 +112,4 @@ class Completions:
 
 
 # The names under which a prompt asks for what a look-up lists: the API's own.
-KINDS = {path.rpartition(".")[2]: kind for kind, lookup in LOOKUPS.items() for path in lookup.item.goes_into}
+KINDS = {path.rpartition(".")[2]: kind for kind, lookup in n.LOOKUPS.items() for path in lookup.item.goes_into}

@@ -8,7 +8,6 @@ from typing import TypeVar
 import anyio
 from aimlops_tools.lookup import Item, Lookup
 from aimlops_tools.models import neighbours as n
-from aimlops_tools.models.neighbours import LOOKUPS
 
 from aimlops_server.client import ApiClient
 
@@ -75,4 +74,4 @@ def requests_of(kind: str, parents: Mapping[str, str]) -> list[Lookup]:
         case "dns_records":
             return [n.DnsRecords(hosted_zone_id=parents["hosted_zone_id"])]
         case _:
-            return [LOOKUPS[kind]()]
+            return [n.LOOKUPS[kind]()]
